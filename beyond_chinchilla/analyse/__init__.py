@@ -1,0 +1,1 @@
+"""Many plans out of one scenario."""

@@ -1,0 +1,1 @@
+"""``bc-opt``: thin commands over the library."""

@@ -1,0 +1,68 @@
+"""The ``bc-opt`` command: what is no command is a scenario to solve."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import click
+
+from beyond_chinchilla.errors import BeyondChinchillaError
+
+# One file a command, imported when it is called: a cold start counts milliseconds.
+COMMANDS = ("solve", "laws", "hardware", "models", "new", "schema")
+_OWN_OPTIONS = {"-h", "--help", "--version"}
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+class _Commands(click.Group):
+    """Loads commands when they are needed, and reads ``bc-opt plan.yaml`` as ``bc-opt solve plan.yaml``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"beyond_chinchilla.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in COMMANDS and args[0] not in _OWN_OPTIONS:
+            args = ["solve", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BeyondChinchillaError as error:
+            # The message's lines say already where they belong: no prefix.
+            click.echo(str(error), err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=_Commands, context_settings=CONTEXT_SETTINGS, subcommand_metavar="SCENARIO... | COMMAND [ARGS]...")
+@click.version_option(package_name="beyond-chinchilla", prog_name="bc-opt")
+def cli() -> None:
+    """How large a model to train, on how many tokens, when you will also pay to serve it.
+
+    \b
+    bc-opt plan.yaml                       solve a scenario
+    bc-opt plan.yaml --set target.loss=2   ... with a value changed
+    bc-opt a.yaml b.yaml --format csv      compare several
+    bc-opt new plan                        write plan.yaml to start from
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    # pydantic looks for plugins in the metadata of every installed package: 50 ms for nothing.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    cli(prog_name="bc-opt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""``bc-opt new``: a commented scenario to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.errors import InputError
+
+
+@click.command("new", short_help="Write a commented scenario to start from.")
+@click.argument("name")
+def command(name: str) -> None:
+    """Write NAME.yaml: a complete scenario with every key explained. An existing file is never touched.
+
+    \b
+    bc-opt new my-plan && bc-opt my-plan.yaml
+    """
+    from beyond_chinchilla.data import read_text
+
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = path.with_name(path.name + ".yaml")
+    if path.exists():
+        raise InputError(f"{path}: exists already; choose another name, or delete it first")
+    out.write_whole(path, read_text("scenario-template.yaml"))
+    click.echo(f"wrote {path}; now: bc-opt {path}", err=True)

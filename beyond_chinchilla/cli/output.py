@@ -1,0 +1,104 @@
+"""Where results go: stdout, or a file that is whole or not there."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from beyond_chinchilla.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FORMATS = ("text", "json", "csv", "markdown")
+EXTENSIONS = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "text"}
+
+# Nothing wraps a pipe or a file but the reader's patience.
+PIPED_WIDTH = 100
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_options(function: F) -> F:
+    """Give a command ``--format`` and ``--output``."""
+    function = click.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+        help=f"Write to FILE; its extension ({' '.join(EXTENSIONS)}) decides the format.",
+    )(function)  # fmt: skip
+    return click.option("--format", "format_", type=click.Choice(FORMATS), help="How to print; text by default.")(
+        function
+    )
+
+
+def choose_format(format_: str | None, output: Path | None) -> str:
+    """Return the format of ``--format`` and ``--output``, which must not disagree.
+
+    Raises
+    ------
+    InputError
+        An extension that is not written, or one that contradicts ``--format``.
+    """
+    if output is None:
+        return format_ or "text"
+    meant = EXTENSIONS.get(output.suffix.lower())
+    if meant is None:
+        raise InputError(f"--output {output}: cannot write '{output.suffix}' files; use one of {' '.join(EXTENSIONS)}")
+    if format_ not in (None, meant):
+        raise InputError(f"--output {output} means {meant}, but --format says {format_}; keep one of them")
+    return meant
+
+
+def emit(text: str, output: Path | None) -> None:
+    """Print a result, or write it to a file and say so on stderr."""
+    if output is None:
+        click.echo(text, nl=not text.endswith("\n"))
+        return
+    write_whole(output, text)
+    click.echo(f"wrote {output}", err=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file by way of a temporary one beside it: the old file or the new one, never half.
+
+    Raises
+    ------
+    InputError
+        The place cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        # mkstemp makes private files; a result gets the permissions of any new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def show(draw: Callable[[Console], None], output: Path | None) -> None:
+    """Draw a page on the terminal; piped, or written to a file, it is plain text without trailing blanks."""
+    from rich.console import Console
+
+    if output is None and sys.stdout.isatty():
+        # rich honours NO_COLOR and COLUMNS itself.
+        draw(Console(highlight=False, emoji=False, markup=False))
+        return
+    buffer = io.StringIO()
+    width = int(columns) if (columns := os.environ.get("COLUMNS", "")).isdigit() else PIPED_WIDTH
+    draw(Console(file=buffer, width=width, highlight=False, emoji=False, markup=False, color_system=None))
+    emit("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines()), output)

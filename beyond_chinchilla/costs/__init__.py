@@ -1,0 +1,1 @@
+"""What money buys: FLOPs, hardware, demand, and their sum over the model's life."""

@@ -1,0 +1,1 @@
+"""What quality needs: loss laws, and the published ones."""

@@ -1,0 +1,1 @@
+"""Problem in, certified plan out."""

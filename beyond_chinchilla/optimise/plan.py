@@ -1,0 +1,158 @@
+"""What the solver answers: a plan beside its Chinchilla baseline, and the proof that it is the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from beyond_chinchilla.laws.loss_law import LossLaw
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "beyond-chinchilla/plan/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One model with its bill.
+
+    Attributes
+    ----------
+    params : float
+        Total parameters.
+    tokens : float
+        Training tokens.
+    loss : float
+        What the law gives it [nats/token].
+    training_flops, inference_flops : float
+        Over the model's life [FLOP].
+    terms : mapping of str to float
+        The bill by label; the total is their sum.
+    unit : str
+        ``"USD"`` or ``"FLOP"``.
+    """
+
+    params: float
+    tokens: float
+    loss: float
+    training_flops: float
+    inference_flops: float
+    terms: Mapping[str, float]
+    unit: str
+
+    @property
+    def total(self) -> float:
+        """The bill [unit]."""
+        return sum(self.terms.values())
+
+    @property
+    def tokens_per_param(self) -> float:
+        """D / N."""
+        return self.tokens / self.params
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the candidate as JSON holds it."""
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "tokens_per_param": self.tokens_per_param,
+            "loss": self.loss,
+            "training_flops": self.training_flops,
+            "inference_flops": self.inference_flops,
+            "total": self.total,
+            "unit": self.unit,
+            "terms": [{"label": label, "value": value} for label, value in self.terms.items()],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The plan of least lifetime cost at the target, or the reason why there is none.
+
+    Attributes
+    ----------
+    name : str
+        The scenario's.
+    status : str
+        ``"optimal"`` or ``"infeasible"``.
+    method : str
+        The solver that found it.
+    law : LossLaw
+    target_loss : float
+        [nats/token].
+    best : Candidate or None
+        The plan; None without a solution.
+    baseline : Candidate
+        The Chinchilla-optimal model of the same loss under the same demand and prices.
+    savings_fraction : float
+        1 - cost of the plan / cost of the baseline, free of cancellation.
+    kappa : float or None
+        Serving over training spend of the baseline; None where the bill is not a N D + b N.
+    spend_ratio : float
+        Serving over training spend of the plan.
+    elasticities : mapping of str to float
+        d ln cost / d ln input for ``demand``, ``target_loss``, ``training_price`` and ``serving_price``.
+    one_percent_range : pair of float
+        Models between these sizes [total params] cost at most 1% more than the plan.
+    warnings : tuple of str
+        In plain words.
+    kkt_residual, duality_gap : float
+        The certificate: see `certificate.certify`.
+    """
+
+    name: str
+    status: str
+    method: str
+    law: LossLaw
+    target_loss: float
+    best: Candidate | None
+    baseline: Candidate
+    savings_fraction: float = 0.0
+    kappa: float | None = None
+    spend_ratio: float = 0.0
+    elasticities: Mapping[str, float] = field(default_factory=dict)
+    one_percent_range: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
+    kkt_residual: float = 0.0
+    duality_gap: float = 0.0
+
+    @property
+    def savings(self) -> float:
+        """What the plan saves against the baseline [unit of the bill]."""
+        return self.savings_fraction * self.baseline.total
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as ``--format json`` prints it: no clock, no path, no NaN."""
+        found = self.best is not None
+        return {
+            "schema": SCHEMA,
+            "scenario": self.name,
+            "status": self.status,
+            "method": self.method,
+            "law": self.law.to_dict(),
+            "target_loss": self.target_loss,
+            "plan": self.best.to_dict() if self.best else None,
+            "baseline": self.baseline.to_dict(),
+            "savings": {"absolute": self.savings, "fraction": self.savings_fraction} if found else None,
+            "kappa": self.kappa,
+            "spend_ratio": self.spend_ratio if found else None,
+            "elasticities": dict(self.elasticities),
+            "range_1_percent": {"params": list(self.one_percent_range)} if self.one_percent_range else None,
+            "limits": [],
+            "warnings": list(self.warnings),
+            "certificate": {"kkt_residual": self.kkt_residual, "duality_gap": self.duality_gap} if found else None,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return plan and baseline as the two rows of a table, a column for each figure and cost term."""
+        import pandas as pd  # 0.3 s: only for who asks for a table
+
+        rows = {}
+        for label, candidate in (("plan", self.best), ("baseline", self.baseline)):
+            if candidate is not None:
+                row = candidate.to_dict()
+                row |= {term["label"]: term["value"] for term in row.pop("terms")}
+                rows[label] = row
+        return pd.DataFrame.from_dict(rows, orient="index")

@@ -1,0 +1,90 @@
+"""What is asked: a law, a target and a bill."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.posynomial import Posynomial
+from beyond_chinchilla.units import format_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Minimise a lifetime cost over all N, D that reach a target loss.
+
+    Parameters
+    ----------
+    law : LossLaw
+    target_loss : float
+        [nats/token], above the law's E.
+    cost : Posynomial
+        The bill in ``params`` (total parameters) and ``tokens``; what is minimised.
+    flops : Posynomial
+        Compute of the same life [FLOP], for the report; its first term is training.
+    name : str
+        What the plan is called.
+    notes : tuple of str
+        Assumptions made on the way, which the plan repeats among its warnings.
+
+    Raises
+    ------
+    InputError
+        A target at or below the law's irreducible loss.
+    """
+
+    law: LossLaw
+    target_loss: float
+    cost: Posynomial
+    flops: Posynomial
+    name: str = "plan"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.target_loss) and self.target_loss > self.law.E):
+            raise InputError(below_floor(self.law, self.target_loss))
+
+    @cached_property
+    def reducible(self) -> float:
+        """R: what the law's posynomial may be at most."""
+        return float(self.law.reducible(self.target_loss))
+
+    @cached_property
+    def counted_cost(self) -> Posynomial:
+        """The bill in parameters as the law counts them."""
+        return self._count(self.cost)
+
+    @cached_property
+    def counted_flops(self) -> Posynomial:
+        """The compute in parameters as the law counts them."""
+        return self._count(self.flops)
+
+    def _count(self, posynomial: Posynomial) -> Posynomial:
+        if self.law.counts == "total":
+            return posynomial
+        return posynomial.substitute("params", self.law.total_params_posynomial())
+
+    @cached_property
+    def rates(self) -> tuple[float, float] | None:
+        """(a, b) where the bill is a N D + b N, else None."""
+        rates = [0.0, 0.0]
+        for term in self.counted_cost.terms:
+            shape = (term.powers.get("params", 0.0), term.powers.get("tokens", 0.0))
+            if shape not in ((1.0, 1.0), (1.0, 0.0)):
+                return None
+            rates[0 if shape[1] else 1] += float(np.asarray(term.coefficient))
+        return rates[0], rates[1]
+
+
+def below_floor(law: LossLaw, target_loss: float) -> str:
+    """Say that a target cannot be had, and what can: the loss within N <= 1T and D <= 100T."""
+    least = float(law.loss(1e12, 1e14))
+    return (
+        f"target loss {target_loss:g} is at or below the floor E = {law.E:g} of law {law.name}; "
+        f"within N <= {format_number(1e12)} and D <= {format_number(1e14)} the least reachable loss is {least:.3f}"
+    )

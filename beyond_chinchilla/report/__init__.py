@@ -1,0 +1,1 @@
+"""What one sees of a plan: every format reads the same rows."""

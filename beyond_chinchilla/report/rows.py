@@ -1,0 +1,187 @@
+"""The figures of a plan as labelled rows; text, markdown and CSV all print these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from beyond_chinchilla.analyse.disagreement import Opinion
+from beyond_chinchilla.optimise.plan import Candidate, Plan
+from beyond_chinchilla.units import format_amount, format_number, format_percent, format_times
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of the plan beside the same figure of the baseline, as text."""
+
+    label: str
+    plan: str
+    baseline: str
+    ratio: str
+    total: bool = False
+
+
+def headline(plan: Plan) -> str:
+    """Return the answer in one sentence."""
+    best, base = plan.best, plan.baseline
+    if best is None:
+        return f"No plan: {plan.status}."
+    unit = best.unit
+    outcome = f"{format_percent(abs(plan.savings_fraction))} {'saved' if plan.savings_fraction >= 0 else 'more'}"
+    return (
+        f"Train {format_number(best.params)} params on {format_number(best.tokens)} tokens instead of "
+        f"{format_number(base.params)} on {format_number(base.tokens)}: {format_amount(best.total, unit)} instead of "
+        f"{format_amount(base.total, unit)} over the model's life, {outcome}."
+    )
+
+
+def subtitle(plan: Plan) -> str:
+    """Return what was asked, in one line."""
+    return f"{plan.name} | law {plan.law.name} | target loss {plan.target_loss:.4g} nats/token"
+
+
+def sizes(plan: Plan) -> list[Row]:
+    """Return the rows of what is trained."""
+    figures: list[tuple[str, str]] = [
+        ("params", "params"),
+        ("tokens", "tokens"),
+        ("tokens per param", "tokens_per_param"),
+        ("training FLOPs", "training_flops"),
+        ("inference FLOPs", "inference_flops"),
+    ]
+    rows = [_row(label, *_pair(plan, key)) for label, key in figures]
+    best = plan.best or plan.baseline
+    rows.insert(3, Row("loss [nats/token]", f"{best.loss:.4g}", f"{plan.baseline.loss:.4g}", ""))
+    return rows
+
+
+def terms(plan: Plan) -> list[Row]:
+    """Return the rows of the bill, with its total last."""
+    best, base = plan.best or plan.baseline, plan.baseline
+    unit = best.unit
+    labels = dict.fromkeys([*best.terms, *base.terms])
+    rows = [_row(label, best.terms.get(label, 0.0), base.terms.get(label, 0.0), unit) for label in labels]
+    return [*rows, _row("total", best.total, base.total, unit, total=True)]
+
+
+def drivers(plan: Plan) -> list[str]:
+    """Return what moves the bill, one sentence each."""
+    best = plan.best
+    if best is None:
+        return []
+    lines = []
+    if plan.kappa is not None:
+        lines.append(
+            f"Serving costs {format_times(plan.kappa)} training at the Chinchilla model (kappa), "
+            f"{format_times(plan.spend_ratio)} in this plan."
+        )
+    else:
+        lines.append(f"Serving costs {format_times(plan.spend_ratio)} training in this plan.")
+    named = {"demand": "demand", "training_price": "training price", "serving_price": "serving price"}
+    if best.unit != "USD":
+        named = {"demand": "demand"}
+    shares = ", ".join(
+        f"{label} +1%: {plan.elasticities[key]:+.2f}%" for key, label in named.items() if key in plan.elasticities
+    )
+    target = plan.elasticities.get("target_loss")
+    if target is not None:
+        shares += f", target loss -0.01: {-0.01 / plan.target_loss * target * 100:+.1f}%"
+    lines.append(f"Cost moves with {shares}.")
+    if plan.one_percent_range:
+        low, high = plan.one_percent_range
+        lines.append(f"Any size from {format_number(low)} to {format_number(high)} costs at most 1% more.")
+    return lines
+
+
+def proof(plan: Plan) -> str:
+    """Return the certificate in one sentence."""
+    return (
+        f"Global optimum by method {plan.method}: duality gap {_tiny(plan.duality_gap)}, "
+        f"KKT residual {_tiny(plan.kkt_residual)}, loss reached {plan.best.loss:.6g} of {plan.target_loss:.6g}."
+        if plan.best
+        else ""
+    )
+
+
+def flat(plan: Plan) -> dict[str, Any]:
+    """Return a plan as one record: the JSON's figures, nested names joined by ``_``."""
+    record: dict[str, Any] = {
+        "scenario": plan.name,
+        "status": plan.status,
+        "method": plan.method,
+        "law": plan.law.name,
+        "target_loss": plan.target_loss,
+    }
+    for prefix, candidate in (("", plan.best), ("baseline_", plan.baseline)):
+        record |= {prefix + key: value for key, value in _figures(candidate, plan.baseline).items()}
+    record |= {"savings_absolute": plan.savings, "savings_fraction": plan.savings_fraction, "kappa": plan.kappa}
+    record["spend_ratio"] = plan.spend_ratio
+    record |= {f"elasticity_{key}": value for key, value in plan.elasticities.items()}
+    low, high = plan.one_percent_range or (None, None)
+    record |= {"range_1_percent_low": low, "range_1_percent_high": high}
+    record |= {"kkt_residual": plan.kkt_residual, "duality_gap": plan.duality_gap}
+    record["warnings"] = " | ".join(plan.warnings)
+    return record
+
+
+def comparison(plans: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows of a table with one scenario a line."""
+    heads = ["scenario", "law", "params", "tokens", "tok/param", "total", "Chinchilla", "saved", "kappa"]
+    rows = []
+    for plan in plans:
+        best, base = plan.best, plan.baseline
+        if best is None:
+            rows.append([plan.name, plan.law.name, plan.status, *[""] * 6])
+            continue
+        rows.append(
+            [
+                plan.name,
+                plan.law.name,
+                format_number(best.params),
+                format_number(best.tokens),
+                format_number(best.tokens_per_param),
+                format_amount(best.total, best.unit),
+                f"{format_number(base.params)}: {format_amount(base.total, base.unit)}",
+                format_percent(plan.savings_fraction),
+                "" if plan.kappa is None else format_number(plan.kappa),
+            ]
+        )
+    return heads, rows
+
+
+def opinions(found: Sequence[Opinion]) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows of the table of other laws."""
+    heads = ["law", "params", "tokens", "saved", "kappa", ""]
+    cells = [
+        [
+            opinion.law,
+            format_number(opinion.params),
+            format_number(opinion.tokens),
+            format_percent(opinion.savings_fraction),
+            "" if opinion.kappa is None else format_number(opinion.kappa),
+            "beyond its runs" if opinion.beyond_range else "",
+        ]
+        for opinion in found
+    ]
+    return heads, cells
+
+
+def _figures(candidate: Candidate | None, like: Candidate) -> dict[str, Any]:
+    """Return the figures of a candidate by name, each cost term as its own; all None without a candidate."""
+    record = (candidate or like).to_dict()
+    record |= {f"term_{term['label']}": term["value"] for term in record.pop("terms")}
+    return record if candidate else dict.fromkeys(record)
+
+
+def _tiny(value: float) -> str:
+    return f"{value:.0e}" if value else "0"
+
+
+def _pair(plan: Plan, key: str) -> tuple[float, float]:
+    return getattr(plan.best or plan.baseline, key), getattr(plan.baseline, key)
+
+
+def _row(label: str, best: float, base: float, unit: str = "", *, total: bool = False) -> Row:
+    left, right = (format_amount(x, unit).strip() for x in (best, base))
+    return Row(label, left, right, format_times(best / base) if base else "", total)

@@ -1,0 +1,1 @@
+"""A YAML file in, a problem out."""

@@ -1,0 +1,177 @@
+"""What a scenario file may say: every key with its unit, bounds and meaning.
+
+The JSON Schema that editors use, and the reference in the docs, come from here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.scenario.fields import (
+    Chip,
+    Choice,
+    HardwareName,
+    LawName,
+    ModelName,
+    Quantity,
+    Section,
+    Share,
+    Text,
+    chip_of,
+)
+
+
+def _kind(value: Any) -> str:
+    """Tell a name from something written out in the file."""
+    return "inline" if isinstance(value, (dict, Section)) else "name"
+
+
+class InlineLaw(Section):
+    """A loss law of one's own: L = E + (A N^-alpha + B D^-beta)^power."""
+
+    E: Annotated[float, Quantity("", "Irreducible loss [nats/token].", "1.69", zero=True)]
+    A: Annotated[float, Quantity("", "Coefficient of the model term.", "406.4")]
+    alpha: Annotated[float, Quantity("", "Exponent of the model term.", "0.336")]
+    B: Annotated[float, Quantity("", "Coefficient of the data term.", "410.7")]
+    beta: Annotated[float, Quantity("", "Exponent of the data term.", "0.283")]
+    power: Annotated[float, Quantity("", "Exponent of the sum: 1 but in Kaplan's form.", "1")] = 1.0
+    counts: Annotated[str, Choice("Which parameters N counts.", ("total", "non-embedding"))] = "total"
+    name: Annotated[str, Text("What to call the law.")] = "inline"
+
+
+class ModelSize(Section):
+    """A model by its size."""
+
+    params: Annotated[float, Quantity("params", "Total parameters.", "7B")]
+    tokens: Annotated[float, Quantity("tokens", "Training tokens.", "2T")]
+
+
+class Target(Section):
+    """The quality to reach, in exactly one way."""
+
+    chinchilla: (
+        Annotated[float, Quantity("params", "As good as the compute-optimal model of this size.", "30B")] | None
+    ) = None
+    loss: Annotated[float, Quantity("nats/token", "A loss in nats per token.", "1.958")] | None = None
+    model: (
+        Annotated[
+            Annotated[ModelName, Tag("name")] | Annotated[ModelSize, Tag("inline")],
+            Discriminator(_kind),
+            Field(description="As good as a published model, or as one of {params, tokens}."),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def exactly_one(self) -> Target:
+        """Refuse two targets, and none."""
+        stated = sorted(self.model_fields_set)
+        if len(stated) != 1:
+            found = f"{' and '.join(stated)} are both given; keep one" if stated else "is empty"
+            raise InputError(f"{found}: chinchilla: 30B, loss: 1.958 or model: llama-2-7b")
+        return self
+
+
+class Demand(Section):
+    """What the model will be asked to do over its life."""
+
+    requests: Annotated[float, Quantity("requests", "Requests over the life of the model.", "1B")] | None = None
+    input_tokens: (
+        Annotated[float, Quantity("tokens/request", "Mean input tokens of a request.", "70", zero=True)] | None
+    ) = None
+    output_tokens: (
+        Annotated[float, Quantity("tokens/request", "Mean output tokens of a request.", "215", zero=True)] | None
+    ) = None
+    tokens: (
+        Annotated[
+            float,
+            Quantity("tokens", "All tokens of the model's life, read and written; with objective flops.", "2T"),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def one_way(self) -> Demand:
+        """Refuse two ways to state demand, half a way, and none."""
+        by_request = {"requests", "input_tokens", "output_tokens"}
+        stated = {key for key in self.model_fields_set if getattr(self, key) is not None}
+        if "tokens" in stated and stated != {"tokens"}:
+            raise InputError(f"tokens and {', '.join(sorted(stated - {'tokens'}))} are both given; keep one way")
+        if "tokens" not in stated and stated != by_request:
+            missing = ", ".join(sorted(by_request - stated))
+            raise InputError(f"{missing} missing; give requests, input_tokens and output_tokens (or tokens alone)")
+        if self.input_tokens == 0 and self.output_tokens == 0:
+            raise InputError("a request of no tokens at all; give input_tokens or output_tokens above zero")
+        return self
+
+
+class _Compute(Section):
+    hardware: Annotated[
+        Annotated[HardwareName, Tag("name")] | Annotated[dict[str, Any], Chip(), Tag("inline")],
+        Discriminator(_kind),
+        Field(
+            description="A chip of the catalogue, {base: NAME, ...} with fields changed, or a whole chip: "
+            "{name, peak, memory, bandwidth}."
+        ),
+    ]
+    precision: Annotated[str, Text("Precision of the arithmetic: bf16, fp8, int8 ...")]
+    price: (
+        Annotated[
+            float,
+            Quantity(
+                "USD/hour",
+                "Price of one chip; left out, the catalogue's dated price is used.",
+                "1.50 USD/hour",
+            ),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def chip_can_do_it(self) -> _Compute:
+        """Refuse a chip that is wrongly written, lacks the precision, or has no price."""
+        chip = chip_of(self.hardware)
+        chip.peak_flops(self.precision)
+        if self.price is None and chip.default_price is None:
+            raise InputError(f"{chip.name} has no list price on demand; give price, such as 2.50 USD/hour")
+        return self
+
+
+class Training(_Compute):
+    """What training runs on."""
+
+    mfu: Annotated[float, Share("Model FLOPs utilisation of training.", "50%")]
+
+
+class Serving(_Compute):
+    """What serving runs on, at a fixed utilisation by phase (Sardana et al. 2024, Eq. 6)."""
+
+    prefill_mfu: Annotated[float, Share("Model FLOPs utilisation while reading the input.", "50%")]
+    decode_mfu: Annotated[float, Share("Model FLOPs utilisation while writing the output.", "1%")]
+
+
+class ScenarioFile(Section):
+    """A scenario: which model to train for a stated quality, demand and prices."""
+
+    name: Annotated[str, Text("What to call the plan; the file's name if left out.")] | None = None
+    law: Annotated[
+        Annotated[LawName, Tag("name")] | Annotated[InlineLaw, Tag("inline")],
+        Discriminator(_kind),
+        Field(description="A law of the catalogue, or {E, A, alpha, B, beta}."),
+    ]
+    target: Target
+    demand: Demand
+    objective: Annotated[str, Choice("What to minimise over the model's life.", ("cost", "flops"))] = "cost"
+    training: Training | None = None
+    serving: Serving | None = None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a scenario file, with every catalogue name listed."""
+    schema = ScenarioFile.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "bc-opt scenario"
+    return schema
