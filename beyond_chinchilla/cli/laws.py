@@ -26,7 +26,7 @@ def command(name: str | None, format_: str | None, output: Path | None) -> None:
 
     chosen = out.choose_format(format_, output)
     laws = [catalogue.law(name)] if name else [catalogue.law(each) for each in catalogue.names()]
-    heads = ["law", "E", "A", "alpha", "B", "beta", "tok/param", "form"]
+    heads = ["law", "E", "A", "alpha", "B", "beta", "tok/param"]
     cells = [_cells(law) for law in laws]
     if chosen == "json":
         records = [_record(law) for law in laws]
@@ -44,7 +44,7 @@ def command(name: str | None, format_: str | None, output: Path | None) -> None:
 
 def _cells(law: LossLaw) -> list[str]:
     numbers = [law.E, law.A, law.alpha, law.B, law.beta]
-    return [law.name, *(f"{x:.4g}".replace("e+", "e") for x in numbers), _optimal_ratio(law), law.form]
+    return [law.name, *(f"{x:.4g}".replace("e+", "e") for x in numbers), _optimal_ratio(law)]
 
 
 def _optimal_ratio(law: LossLaw) -> str:

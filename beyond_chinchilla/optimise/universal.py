@@ -37,8 +37,9 @@ Three = tuple[Array, Array, Array]
 # The scratch arrays of one block stay in a core's second-level cache.
 BLOCK = 1 << 14
 _SERIES_BELOW = 0.05
-# Halley steps in single precision, and then in double, by the least beta for which they suffice.
-_STEPS = ((0.28, 1, 1), (0.05, 2, 1), (0.0, 3, 2))
+# Halley steps in single precision and then in double, by the least beta for which they suffice: they leave at
+# most 3e-14 of s.
+_STEPS = ((0.28, 1, 1), (0.05, 2, 1), (0.0, 6, 2))
 # Where |x - g| is larger, ln(1 + e^(x - g)) is 0 or x - g to the last bit, and single precision would overflow.
 _LINEAR_BEYOND = 60.0
 # A smaller spend ratio may have lost digits (to nothing, without serving): there D* is D_c to the last bit.
@@ -206,6 +207,9 @@ def _judge_block(law: LossLaw, asked: Three, answer: Three, status: NDArray[np.i
     params, tokens, _ = answer
     good = np.isfinite(params)
     good &= np.isfinite(tokens)
+    # Two negative rates have a positive ratio, and an infinite one a ratio of nought.
+    good &= train_rate > 0
+    good &= train_rate < np.inf
     if good.all():
         return
     finite = np.isfinite(loss) & np.isfinite(train_rate) & np.isfinite(serve_rate)
@@ -228,10 +232,10 @@ def log_spend_ratio(log_kappa: ArrayLike, q: ArrayLike, beta: ArrayLike) -> Arra
     """
     log_kappa, q, beta = (np.asarray(x, dtype=float) for x in (log_kappa, q, beta))
     shape = np.broadcast_shapes(log_kappa.shape, q.shape, beta.shape)
-    x = np.broadcast_to(log_kappa + np.log(q), shape)
     with np.errstate(all="ignore"):
-        growth, _ = _solve_growth(x, beta, np.empty((5, *shape)), np.empty((6, *shape), dtype=np.float32))
-        return np.asarray(log_kappa - growth)
+        x = np.atleast_1d(np.broadcast_to(log_kappa + np.log(q), shape))
+        growth, _ = _solve_growth(x, beta, np.empty((5, *x.shape)), np.empty((6, *x.shape), dtype=np.float32))
+        return np.asarray(log_kappa - growth.reshape(shape))
 
 
 def _solve_growth(x: Array, beta: float | Array, double: Array, single: Single) -> tuple[Array, Array]:
@@ -314,7 +318,7 @@ def log_cost_ratio(spend_ratio: ArrayLike, alpha: ArrayLike, beta: ArrayLike) ->
     plain = growth * (1.0 / alpha + 1.0 / beta) - np.log1p(s) / alpha - excess
     small = np.minimum(s, _SERIES_BELOW)
     careful = _log1p_less_x(q * small) * (1.0 / alpha + 1.0 / beta) - _log1p_less_x(small) / alpha - excess
-    return np.where(s < _SERIES_BELOW, careful, plain)
+    return np.asarray(np.where(s < _SERIES_BELOW, careful, plain), dtype=float)
 
 
 def _log1p_less_x(x: Array) -> Array:

@@ -127,7 +127,7 @@ def flat(plan: Plan) -> dict[str, Any]:
 
 def comparison(plans: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
     """Return heads and rows of a table with one scenario a line."""
-    heads = ["scenario", "law", "params", "tokens", "tok/param", "total", "Chinchilla", "saved", "kappa"]
+    heads = ["scenario", "law", "params", "tokens", "tok/param", "total", "saved", "kappa", "instead of"]
     rows = []
     for plan in plans:
         best, base = plan.best, plan.baseline
@@ -142,9 +142,9 @@ def comparison(plans: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
                 format_number(best.tokens),
                 format_number(best.tokens_per_param),
                 format_amount(best.total, best.unit),
-                f"{format_number(base.params)}: {format_amount(base.total, base.unit)}",
                 format_percent(plan.savings_fraction),
                 "" if plan.kappa is None else format_number(plan.kappa),
+                format_number(base.params),
             ]
         )
     return heads, rows

@@ -72,6 +72,8 @@ def read(path: str | Path) -> Document:
     """
     name = str(path)
     path = Path(path)
+    if not name:
+        raise ScenarioError(["'': no such file; 'bc-opt new NAME' writes a scenario to start from"])
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -128,6 +130,8 @@ class _Open:
     anchor: str | None
     key: str | None = None
     nodes: int = 1
+    depth: int = 1
+    merged: set[str] = field(default_factory=set)
 
 
 class _Builder:
@@ -136,7 +140,8 @@ class _Builder:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.stack: list[_Open] = []
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        # Value, number of nodes and depth of each anchor.
+        self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.nodes = 0
         self.root: Any = None
         self.documents = 0
@@ -169,8 +174,7 @@ class _Builder:
         return (*top.path, len(top.value) if isinstance(top.value, list) else top.key or "")
 
     def open(self, event: Any) -> None:
-        if len(self.stack) >= MAX_DEPTH:
-            self.refuse(f"nested deeper than {MAX_DEPTH} levels, which no scenario is")
+        self.check_depth(1)
         self.check_tag(event.tag)
         top = self.stack[-1] if self.stack else None
         if top is not None and isinstance(top.value, dict) and top.key is None:
@@ -183,36 +187,45 @@ class _Builder:
     def close(self) -> None:
         done = self.stack.pop()
         if done.anchor:
-            self.anchors[done.anchor] = (done.value, done.nodes)
-        self.place(done.value, done.nodes)
+            self.anchors[done.anchor] = (done.value, done.nodes, done.depth)
+        self.place(done.value, done.nodes, done.depth)
 
     def scalar(self, event: Any) -> None:
         self.check_tag(event.tag)
+        # Nothing in a scenario needs a second line, and a message must not.
+        text = " ".join(event.value.split())
+        if not text.isprintable():
+            self.refuse("control characters; use printable text")
         top = self.stack[-1] if self.stack else None
         if top is not None and isinstance(top.value, dict) and top.key is None:
-            if event.value in top.value and event.value != _MERGE:
-                self.refuse(f"'{_shorten(event.value)}' stands twice; keep one of them")
-            top.key = event.value
-            self.document.lines[(*top.path, event.value)] = self.line
+            if text in top.value and text not in top.merged:
+                self.refuse(f"'{_shorten(text)}' stands twice; keep one of them")
+            top.key = text
+            self.document.lines[(*top.path, text)] = self.line
             return
-        value: Any = event.value
-        if event.style is None and value in _NULLS:
+        value: Any = text
+        # Plain and without a tag; `style` is None or "" for a plain scalar, depending on the parser.
+        if event.implicit[0] and text in _NULLS:
             value = None
-        elif event.style is None and value in _TRUTHS:
-            value = _TRUTHS[value]
+        elif event.implicit[0] and text in _TRUTHS:
+            value = _TRUTHS[text]
         if event.anchor:
-            self.anchors[event.anchor] = (value, 1)
+            self.anchors[event.anchor] = (value, 1, 0)
         self.document.lines.setdefault(self.path(), self.line)
-        self.place(value, 1)
+        self.place(value, 1, 0)
 
     def alias(self, anchor: str) -> None:
         if anchor not in self.anchors:
             self.refuse(f"alias *{_shorten(anchor)} stands for nothing, or for a value that it is part of")
-        value, nodes = self.anchors[anchor]
+        value, nodes, depth = self.anchors[anchor]
+        self.check_depth(depth)
+        top = self.stack[-1] if self.stack else None
+        if top is not None and isinstance(top.value, dict) and top.key is None:
+            self.refuse("a key must be written out, not an alias")
         self.document.lines.setdefault(self.path(), self.line)
-        self.place(value, nodes)
+        self.place(value, nodes, depth)
 
-    def place(self, value: Any, nodes: int) -> None:
+    def place(self, value: Any, nodes: int, depth: int) -> None:
         """Put a finished value into its parent; an alias counts as often as it is used."""
         self.nodes += nodes
         if self.nodes > MAX_NODES:
@@ -222,18 +235,25 @@ class _Builder:
             return
         top = self.stack[-1]
         top.nodes += nodes
+        top.depth = max(top.depth, depth + 1)
         if isinstance(top.value, list):
             top.value.append(value)
         elif top.key == _MERGE:
             if not isinstance(value, dict):
                 self.refuse("'<<' merges a mapping; write <<: *name of one")
-            for key, item in value.items():
-                top.value.setdefault(key, item)
+            new = {key: item for key, item in value.items() if key not in top.value}
+            top.value |= new
+            top.merged |= new.keys()
             top.key = None
         else:
             assert top.key is not None
             top.value[top.key] = value
+            top.merged.discard(top.key)
             top.key = None
+
+    def check_depth(self, more: int) -> None:
+        if len(self.stack) + more > MAX_DEPTH:
+            self.refuse(f"nested deeper than {MAX_DEPTH} levels, which no scenario is")
 
     def check_tag(self, tag: str | None) -> None:
         if tag is not None and tag not in _TAGS:
@@ -258,14 +278,20 @@ def override(document: Document, assignments: list[str]) -> None:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         parts = key.strip().split(".")
-        if not equals or not all(parts):
-            mistakes.append(f"--set {assignment}: write it like --set demand.requests=2B")
+        if not equals or not all(parts) or len(parts) > MAX_DEPTH:
+            mistakes.append(f"--set {_shorten(assignment)}: write it like --set demand.requests=2B")
             continue
         try:
-            value = parse(f"value: {text}", f"--set {key}").tree["value"]
+            tree = parse(f"value: {text}").tree
         except ScenarioError as error:
-            mistakes += error.mistakes
+            # The line within one value says nothing.
+            problem = error.mistakes[0].split(": ", 1)[1]
+            mistakes.append(f"--set {_shorten(assignment)}: {problem}")
             continue
+        if set(tree) != {"value"}:
+            mistakes.append(f"--set {_shorten(assignment)}: more than one value; write it like --set demand.requests=2B")
+            continue
+        value = tree["value"]
         node: Any = document.tree
         for depth, part in enumerate(parts[:-1], start=1):
             if not isinstance(node.get(part), dict):
@@ -274,9 +300,9 @@ def override(document: Document, assignments: list[str]) -> None:
             # An alias may share this mapping with another place: change a copy.
             node[part] = dict(node[part])
             node = node[part]
-        if parts[0] == "target" and len(parts) == 2:
-            node.clear()
         node[parts[-1]] = value
+        if parts[0] == "target" and len(parts) > 1:
+            document.tree["target"] = {parts[1]: document.tree["target"][parts[1]]}
         document.lines[tuple(parts)] = 0
     if mistakes:
         raise ScenarioError(mistakes)

@@ -31,7 +31,7 @@ def test_the_authors_model_calculator() -> None:
 def test_the_authors_chinchilla_30b() -> None:
     # cost_calculator 30e9 --chinchilla: D 1.556e12, loss 1.958253360475841, training FLOPs 2.801e23
     point = SARDANA.compute_optimal(params=30e9)
-    assert float(point.loss) == pytest.approx(1.958253360475841, abs=5e-16 * 2)
+    assert float(point.loss) == pytest.approx(1.958253360475841, abs=1e-15)
     assert float(point.tokens) == pytest.approx(1.556e12, abs=5e8)
     assert float(point.flops) == pytest.approx(2.801e23, abs=5e19)
 
@@ -161,8 +161,8 @@ def test_arrays_broadcast_and_equal_scalars() -> None:
     assert loss[1, 1] == float(SARDANA.loss(7e9, 1e12))
     tokens = SARDANA.tokens_for(N, np.array([1.8, 2.1]))
     assert tokens.shape == (3, 2)
-    # 1B stays above 1.8 + .284 for ever (406.4 / 1e9^.336 = .384)
-    assert np.isnan(tokens).tolist() == [[True, False], [True, False], [False, False]] or math.isnan(tokens[0, 0])
+    # With endless tokens 1B, 7B and 70B reach 2.074, 1.890 and 1.782.
+    assert np.isnan(tokens).tolist() == [[True, False], [True, False], [False, False]]
     assert tokens[2, 1] == float(SARDANA.tokens_for(70e9, 2.1))
 
 
@@ -275,9 +275,8 @@ def test_each_quantity_outside_the_range_is_named_with_how_far() -> None:
         "180B tokens is 1.80x the largest fitted (100B)",
         "1.30e22 training FLOPs is 13.0x the largest fitted (1.00e21)",
     ]
-    assert RANGE.departures(1e9, 1e12)[1] == "1000 tokens per param is 10.0x the largest fitted (100)" or (
-        RANGE.departures(1e9, 1e12)[1].endswith("tokens per param is 10.0x the largest fitted (100)")
-    )
+    # A thousand of a plain number is written as 1.00k.
+    assert RANGE.departures(1e9, 1e12)[1] == "1.00k tokens per param is 10.0x the largest fitted (100)"
 
 
 def test_the_range_as_json() -> None:

@@ -1,7 +1,7 @@
 """Make universal.csv: 50 plans solved with mpmath at 50 digits, by bisection on the first-order condition in D.
 
 Nothing here knows of the universal curve or of the package. With N(D) = (A / (R - B D^-beta))^(1/alpha) on
-the curve L = loss, the cost a N D + b N is least where (Sardana et al. 2024, Appendix A)
+the curve L = loss, the cost a N D + b N is least where (Sardana et al. 2024, Eq. 3 and 6)
 
     alpha A N^-alpha = beta B D^-beta (1 + b/(a D)).
 

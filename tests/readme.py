@@ -1,0 +1,26 @@
+"""What the README shows, as the programs print it; cog calls these."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+
+def run(command: str) -> None:
+    """Print a command's output as a code block."""
+    environment = {**os.environ, "COLUMNS": "100", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        shlex.split(command), capture_output=True, text=True, cwd=ROOT, env=environment, check=True, timeout=60
+    )
+    print(f"```\n{done.stdout.rstrip()}\n```")
+
+
+def show(file: str) -> None:
+    """Print a file, without its heading comment, as a code block."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    body = text.split("\n\n", 1)[1] if text.startswith("#") else text
+    print(f"```yaml\n{body.rstrip()}\n```")
