@@ -88,8 +88,8 @@ _NUMBER = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(r"\s*(thousand|million|billion|trillion)\b", re.IGNORECASE)
-# Long or towering expressions are no units that anyone writes; they could keep a parser busy for ever.
-_UNIT = re.compile(r"(?:[A-Za-zµ_$/*^() .-]|(?<!\d)\d(?!\d)){1,40}")
+# Nobody writes units with powers or of this length; a tower of powers could keep the registry busy for ever.
+_UNIT = re.compile(r"(?!.*\*\*)[A-Za-zµ_$/*() .-]{1,40}")
 _EXAMPLES = "write it like 1e9, 2.5B, 300k, 10T or 50%"
 
 
@@ -254,9 +254,11 @@ def format_amount(value: float, unit: str, digits: int = 3) -> str:
 def format_percent(fraction: float, decimals: int = 1) -> str:
     """Write a share.
 
-    >>> format_percent(0.12987), format_percent(3e-5)
-    ('13.0%', '0.0030%')
+    >>> format_percent(0.12987), format_percent(3e-5), format_percent(4e-23)
+    ('13.0%', '0.0030%', 'under 0.0001%')
     """
+    if 0 < abs(fraction) < 1e-6:
+        return "under 0.0001%"
     if fraction != 0 and abs(fraction) * 100 < 0.5 * 10**-decimals:
         return f"{_significant(fraction * 100, 2)}%"
     return f"{fraction * 100:.{decimals}f}%"

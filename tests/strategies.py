@@ -16,6 +16,8 @@ from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.posynomial import Posynomial, Term
 
 ANCHOR_PARAMS = 1e9
+# Terms of a general bill may fall in params; they never fall in tokens.
+LEAST_PARAMS_POWER = -1.0
 
 
 def floats(low: float, high: float) -> st.SearchStrategy[float]:
@@ -125,7 +127,7 @@ def general_bills(draw: st.DrawFn, N: float, D: float) -> Posynomial:
             drivers=("training_price",),
         )
     ]
-    powers = [(1.0, 0.0), *draw(st.lists(st.tuples(floats(-1.0, 2.0), floats(0.0, 2.0)), max_size=4))]
+    powers = [(1.0, 0.0), *draw(st.lists(st.tuples(floats(LEAST_PARAMS_POWER, 2.0), floats(0.0, 2.0)), max_size=4))]
     for number, (p, r) in enumerate(powers):
         value = training * draw(log_floats(1e-3, 1e3))
         terms.append(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.laws import catalogue
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.optimise.solver import locate
+from beyond_chinchilla.optimise.solver import locate, savings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ def other_laws(problem: Problem) -> list[Opinion]:
         if name == problem.law.name or law.counts != problem.law.counts:
             continue
         target = float(law.compute_optimal(params=law.counted_params(size)).loss)
-        opinions.append(_opinion(replace(problem, law=law, target_loss=target, notes=())))
+        opinions.append(_opinion(replace(problem, law=law, target_loss=target, limits=(), notes=())))
     return opinions
 
 
@@ -71,11 +72,13 @@ def equivalent_size(problem: Problem) -> float:
 
 def _opinion(problem: Problem) -> Opinion:
     found, law = locate(problem), problem.law
+    start = law.compute_optimal(loss=problem.target_loss)
+    logs = {"params": math.log(start.params), "tokens": math.log(start.tokens)}
     return Opinion(
         law=law.name,
         params=float(law.total_params(found.params)),
         tokens=found.tokens,
-        savings_fraction=found.savings_fraction,
-        kappa=found.kappa,
+        savings_fraction=savings(problem, found),
+        kappa=problem.spend_ratio(logs) if problem.rates is not None else None,
         beyond_range=bool(law.fitted.departures(found.params, found.tokens)),
     )

@@ -39,8 +39,11 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BeyondChinchillaError as error:
-            # The message's lines say already where they belong: no prefix.
-            click.echo(str(error), err=True)
+            from beyond_chinchilla.scenario.document import printable
+
+            # The message's lines say already where they belong: no prefix. A file's name, or a name in it, may hold
+            # escape codes.
+            click.echo("\n".join(printable(line) for line in str(error).split("\n")), err=True)
             ctx.exit(error.exit_code)
 
 

@@ -21,9 +21,16 @@ def command(name: str) -> None:
     from beyond_chinchilla.data import read_text
 
     path = Path(name)
+    if not path.name or path.name == "..":
+        raise InputError(f"'{name}' names no file; write it like bc-opt new my-plan")
     if path.suffix not in (".yaml", ".yml"):
         path = path.with_name(path.name + ".yaml")
-    if path.exists():
-        raise InputError(f"{path}: exists already; choose another name, or delete it first")
-    out.write_whole(path, read_text("scenario-template.yaml"))
+    try:
+        # Mode x: a file, or a link to one, that appears meanwhile is safe as well.
+        with path.open("x", encoding="utf-8", newline="") as file:
+            file.write(read_text("scenario-template.yaml"))
+    except FileExistsError:
+        raise InputError(f"{path}: exists already; choose another name, or delete it first") from None
+    except (OSError, ValueError) as error:
+        raise out.unwritable(path, error) from None
     click.echo(f"wrote {path}; now: bc-opt {path}", err=True)

@@ -22,6 +22,7 @@ EXTENSIONS = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "text"}
 
 # Nothing wraps a pipe or a file but the reader's patience.
 PIPED_WIDTH = 100
+LEAST_WIDTH = 40
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,10 +59,22 @@ def choose_format(format_: str | None, output: Path | None) -> str:
 def emit(text: str, output: Path | None) -> None:
     """Print a result, or write it to a file and say so on stderr."""
     if output is None:
-        click.echo(text, nl=not text.endswith("\n"))
+        try:
+            click.echo(text, nl=not text.endswith("\n"))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # What is still buffered cannot be written when Python exits, either.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+            raise unwritable("standard output", error) from None
         return
     write_whole(output, text)
     click.echo(f"wrote {output}", err=True)
+
+
+def unwritable(place: object, error: OSError | ValueError) -> InputError:
+    """Say where a result could not go, and why."""
+    return InputError(f"{place}: cannot be written: {getattr(error, 'strerror', None) or error}")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -83,8 +96,8 @@ def write_whole(path: Path, text: str) -> None:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -94,11 +107,12 @@ def show(draw: Callable[[Console], None], output: Path | None) -> None:
     """Draw a page on the terminal; piped, or written to a file, it is plain text without trailing blanks."""
     from rich.console import Console
 
-    if output is None and sys.stdout.isatty():
+    if output is None and sys.stdout is not None and sys.stdout.isatty():
         # rich honours NO_COLOR and COLUMNS itself.
         draw(Console(highlight=False, emoji=False, markup=False))
         return
     buffer = io.StringIO()
-    width = int(columns) if (columns := os.environ.get("COLUMNS", "")).isdigit() else PIPED_WIDTH
-    draw(Console(file=buffer, width=width, highlight=False, emoji=False, markup=False, color_system=None))
+    columns = os.environ.get("COLUMNS", "")
+    width = max(int(columns), LEAST_WIDTH) if columns.isdecimal() else PIPED_WIDTH
+    draw(Console(file=buffer, width=width, height=25, highlight=False, emoji=False, markup=False, color_system=None))
     emit("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines()), output)

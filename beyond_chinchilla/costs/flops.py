@@ -17,6 +17,8 @@ from beyond_chinchilla.errors import InputError
 TRAINING_FLOPS_PER_PARAMETER_TOKEN = 6.0
 INFERENCE_FLOPS_PER_PARAMETER_TOKEN = 2.0
 BACKWARD_PER_FORWARD = 2.0
+# The fields of an architecture that are no counts.
+_SWITCHES = ("gated", "tied")
 
 
 @overload
@@ -89,9 +91,8 @@ def _product(factor: float, left: npt.ArrayLike, right: npt.ArrayLike) -> float 
 class Architecture:
     """Shape of a dense decoder-only transformer, and its exact parameters and FLOPs.
 
-    Weights only: biases, layer norms and positional weights are left out, as in Hoffmann et al. 2022,
-    Appendix F. The token embedding is tied to the output projection, so it is counted once as
-    parameters. Whether embeddings count is a keyword that must be given: the literature does both.
+    Weights only, as in Hoffmann et al. 2022, Appendix F: biases and positional weights are left out, norms
+    too unless asked for. Whether embeddings count is a keyword that must be given: the literature does both.
 
     Parameters
     ----------
@@ -102,18 +103,26 @@ class Architecture:
     feed_forward : int
         Hidden width of the feed-forward block.
     heads : int
-        Attention heads; each has its own keys and values (no grouping).
+        Attention heads.
     head_size : int
         Width of one head's keys, queries and values. `heads` x `head_size` may differ from `width`.
     vocabulary : int
         Entries of the token embedding.
     sequence : int, default 2048
         Tokens per training sequence [tokens].
+    kv_heads : int, optional
+        Heads of keys and values, which groups of query heads share (Ainslie et al. 2023); it divides `heads`.
+        By default each head has its own.
+    gated : bool, default False
+        Whether the feed-forward block has a third matrix, the gate (SwiGLU; Shazeer 2020).
+    tied : bool, default True
+        Whether the token embedding is the output projection too, so that it is counted once as parameters.
 
     Raises
     ------
     InputError
-        If a field is not a whole number of at least 1; every such field is named.
+        If a count is not a whole number of at least 1 (every such field is named), or the heads do not share
+        out evenly.
 
     Examples
     --------
@@ -135,11 +144,16 @@ class Architecture:
     head_size: int
     vocabulary: int
     sequence: int = 2048
+    kv_heads: int | None = None
+    gated: bool = False
+    tied: bool = True
 
     def __post_init__(self) -> None:
         mistakes = []
         for field in fields(self):
             value: object = getattr(self, field.name)
+            if field.name in _SWITCHES or (field.name == "kv_heads" and value is None):
+                continue
             if _is_count(value):
                 # Python integers do not overflow, numpy's do.
                 object.__setattr__(self, field.name, int(value))  # type: ignore[call-overload]
@@ -147,24 +161,38 @@ class Architecture:
                 mistakes.append(f"{field.name} = {value!r}")
         if mistakes:
             raise InputError(f"architecture: {', '.join(mistakes)}: every field is a whole number of at least 1")
+        if self.heads % (self.kv_heads or self.heads):
+            raise InputError(f"architecture: heads = {self.heads} do not share kv_heads = {self.kv_heads} evenly")
 
     @property
     def attention_width(self) -> int:
         """Width of all heads together, `heads` x `head_size`."""
         return self.heads * self.head_size
 
-    def parameters(self, *, embeddings: bool) -> float:
+    @property
+    def kv_width(self) -> int:
+        """Width of the keys, and of the values: `attention_width` unless heads share them."""
+        return (self.kv_heads or self.heads) * self.head_size
+
+    @property
+    def feed_forward_matrices(self) -> int:
+        """Matrices of a feed-forward block: up, down and, where it is gated, the gate."""
+        return 3 if self.gated else 2
+
+    def parameters(self, *, embeddings: bool, norms: bool = False) -> float:
         """Count the weights.
 
         Parameters
         ----------
         embeddings : bool
-            Whether to count the token embedding, vocabulary x width, once (it is tied).
+            Whether to count the token embedding, vocabulary x width: once where it is tied, else twice.
+        norms : bool, default False
+            Whether to count the gains of two norms in each layer and of the last one.
 
         Returns
         -------
         float
-            N = layers (4 width attention_width + 2 width feed_forward) [parameters], and the embedding.
+            N = layers width (2 attention_width + 2 kv_width + 2 or 3 feed_forward) [parameters], and the rest.
 
         Examples
         --------
@@ -174,16 +202,22 @@ class Architecture:
         >>> large.parameters(embeddings=False), large.parameters(embeddings=True)
         (6165626880.0, 6280314880.0)
         """
-        per_layer = 4 * self.width * self.attention_width + 2 * self.width * self.feed_forward
-        return float(self.layers * per_layer + (self.vocabulary * self.width if embeddings else 0))
+        attention = 2 * self.attention_width + 2 * self.kv_width
+        columns = self.layers * (attention + self.feed_forward_matrices * self.feed_forward)
+        if embeddings:
+            columns += self.vocabulary * (1 if self.tied else 2)
+        if norms:
+            columns += 2 * self.layers + 1
+        return float(columns * self.width)
 
     def forward_flops_terms(self, *, embeddings: bool) -> dict[str, float]:
         """Forward FLOPs of one sequence, term by term, over all layers.
 
-        Hoffmann et al. 2022, Appendix F. With s the sequence, d the width, a the attention width, f the
-        feed-forward width, h the heads and V the vocabulary: embedding 2 s V d; in each layer
-        query_key_value 6 s d a, attention_logits 2 s s a, softmax 3 h s s, attention_values 2 s s a,
-        projection 2 s a d, feed_forward 4 s d f; logits 2 s d V.
+        Hoffmann et al. 2022, Appendix F. With s the sequence, d the width, a the attention width, k that of
+        the keys (a unless heads share them), f the feed-forward width, h the heads and V the vocabulary:
+        embedding 2 s V d; in each layer query_key_value 2 s d (a + 2 k), attention_logits 2 s s a, softmax
+        3 h s s, attention_values 2 s s a, projection 2 s a d, feed_forward 4 s d f (6 s d f where gated);
+        logits 2 s d V.
 
         Parameters
         ----------
@@ -207,12 +241,12 @@ class Architecture:
         """
         s, d, attention = self.sequence, self.width, self.attention_width
         per_layer = {
-            "query_key_value": 2 * 3 * s * d * attention,
+            "query_key_value": 2 * s * d * (attention + 2 * self.kv_width),
             "attention_logits": 2 * s * s * attention,
             "softmax": 3 * self.heads * s * s,
             "attention_values": 2 * s * s * attention,
             "projection": 2 * s * attention * d,
-            "feed_forward": 2 * s * 2 * d * self.feed_forward,
+            "feed_forward": 2 * s * self.feed_forward_matrices * d * self.feed_forward,
         }
         terms = {label: float(self.layers * flops) for label, flops in per_layer.items()}
         if not embeddings:

@@ -21,7 +21,19 @@ BYTES_PER_GB = 1e9
 BYTES_PER_GIB = 2.0**30
 BYTES_PER_TB = 1e12
 
-PRECISIONS = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "fp4", "int4")
+# What one weight takes in memory [byte]; tf32 is stored as fp32.
+BYTES_PER_PARAMETER = {
+    "fp64": 8.0,
+    "fp32": 4.0,
+    "tf32": 4.0,
+    "bf16": 2.0,
+    "fp16": 2.0,
+    "fp8": 1.0,
+    "int8": 1.0,
+    "fp6": 0.75,
+    "fp4": 0.5,
+    "int4": 0.5,
+}
 
 _TABLE = "hardware"
 _REQUIRED = ("peak", "memory", "bandwidth")
@@ -275,7 +287,7 @@ class _Reader:
             self.mistakes.append(f"peak: '{row}' is not by precision; write it like '{_EXAMPLES['peak']}'")
             return {}
         reader = _Reader(row, "peak.", self.mistakes)
-        reader.refuse_unknown(PRECISIONS)
+        reader.refuse_unknown(tuple(BYTES_PER_PARAMETER))
         parse = _scaled("TFLOP/s", FLOP_PER_TFLOP)
         return {precision: reader.read(precision, parse, 0.0) for precision in row}
 

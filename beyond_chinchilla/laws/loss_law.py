@@ -193,12 +193,14 @@ class LossLaw:
         >>> round(float(law.tokens_for(7e9, 2.0453)) / 1e12, 3)
         1.239
         """
-        left = self.reducible(loss) - self.A * np.asarray(N, dtype=float) ** -self.alpha
+        with np.errstate(divide="ignore"):
+            left = self.reducible(loss) - self.A * np.asarray(N, dtype=float) ** -self.alpha
         return np.where(left > 0, (self.B / np.where(left > 0, left, 1.0)) ** (1.0 / self.beta), np.nan)
 
     def params_for(self, D: ArrayLike, loss: ArrayLike) -> Array:
         """Return the parameters that reach a loss on D tokens; nan where no number of parameters does."""
-        left = self.reducible(loss) - self.B * np.asarray(D, dtype=float) ** -self.beta
+        with np.errstate(divide="ignore"):
+            left = self.reducible(loss) - self.B * np.asarray(D, dtype=float) ** -self.beta
         return np.where(left > 0, (self.A / np.where(left > 0, left, 1.0)) ** (1.0 / self.alpha), np.nan)
 
     def posynomial(self) -> Posynomial:

@@ -1,71 +1,329 @@
-"""Any bill whose terms do not fall in D, on any law: a safeguarded Newton method along the iso-loss curve.
+"""Any bill that does not fall in D, under limits: a safeguarded Newton method on the iso-loss curve.
 
-In logs the bill is convex along the curve when no term falls in D (ln D is convex in ln N there and ln cost
-rises in it), so the stationary point is the global minimum.
+Along the curve ln D is convex in ln N, so that the bill has one minimum. In the coordinate z of `iso_loss` ln N and
+ln D are both convex: so is every limit whose terms fall in neither. Each cuts an interval out of the curve, and the
+plan is the point of their intersection that is nearest to the unlimited optimum. Floors on N, D and D/N are monotone
+in z. Only where floors hold both N and D up does the target go slack: then their corner is the plan.
+
+All problems of a batch advance together; a problem that has converged no longer moves.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from beyond_chinchilla.errors import UnboundedError
-from beyond_chinchilla.optimise.iso_loss import IsoLoss
+from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.posynomial import Posynomial
 
-_STEPS = 200
+Array = NDArray[np.float64]
+
+BLOCK = 1 << 14
+_STEPS = 100
 _TOLERANCE = 1e-14
-# e^(2 z) must stay a double
-_WIDEST = 300.0
+_WIDEST = 600.0
+# A limit counts as met when it is over by no more than rounding.
+_SLIP = 1e-12
 
 
-def accepts(cost: Posynomial) -> bool:
-    """Say whether no term of the bill falls in tokens."""
-    return all(np.all(np.asarray(term.powers.get("tokens", 0.0)) >= 0) for term in cost.terms)
+class Status(IntEnum):
+    """What happened to one problem of a batch."""
+
+    OPTIMAL = 0
+    INVALID = 1
+    """A target at or below E, or a coefficient that is not a number."""
+    INFEASIBLE = 2
+    """No point of the curve, and no corner of the floors, meets every limit."""
+    UNBOUNDED = 3
+    """The bill falls for ever towards larger or towards smaller models."""
+    NOT_CONVERGED = 4
 
 
-def minimise(curve: IsoLoss, cost: Posynomial) -> float:
-    """Return the coordinate z of the model of least cost on the curve.
+@dataclass(frozen=True)
+class Minima:
+    """Plans of least cost, one per problem; arrays of the broadcast shape.
 
-    Solves  E[p] = (alpha/beta) e^z E[r]  for z, where p and r are the powers of N and D in the terms and E
-    their mean under the terms' shares: the derivative of ln cost in ln N along the curve.
+    Attributes
+    ----------
+    params, tokens : ndarray
+        N* (as the law counts it) and D*; nan where `status` is not OPTIMAL.
+    status : ndarray of int8
+        `Status` of each problem.
+    iterations : ndarray of int
+        Newton steps of the unlimited problem.
+    residual : ndarray
+        Last step of z, relative: how well the stationary point is known.
+    """
+
+    params: Array
+    tokens: Array
+    status: NDArray[np.int8]
+    iterations: NDArray[np.intp]
+    residual: Array
+
+
+def accepts(cost: Posynomial, limits: Sequence[Posynomial] = ()) -> bool:
+    """Say whether the bill does not fall in tokens and every limit cuts an interval.
+
+    A bill that falls in params has one minimum on the curve as well, but floors might hold it off the curve.
+    """
+    kinds = [_signs(limit) for limit in limits]
+    if _signs(cost) == (1, 1):
+        return None not in kinds
+    rises = all(float(np.asarray(term.powers.get("tokens", 0.0))) >= 0 for term in cost.terms)
+    return rises and all(kind == (1, 1) for kind in kinds)
+
+
+def minimise(law: LossLaw, loss: ArrayLike, cost: Posynomial, limits: Sequence[Posynomial] = ()) -> Minima:
+    """Minimise the bill over all N, D that reach the loss and keep every limit.
+
+    Parameters
+    ----------
+    law : LossLaw
+    loss : numeric
+        Target [nats/token].
+    cost : Posynomial
+        In ``params`` (as the law counts them) and ``tokens``; its coefficients may be arrays that broadcast with
+        `loss`, its powers are scalars.
+    limits : sequence of Posynomial
+        Each must be at most 1. Either no power is negative, or all terms have one sign in N and the other in D.
 
     Raises
     ------
-    UnboundedError
-        The bill falls for ever in one direction; the message names it.
+    InputError
+        A bill or limit of another kind, which needs the geometric program.
     """
-    law = curve.law
-    powers = cost.powers(("params", "tokens"))
-    p, r = powers[:, 0], powers[:, 1]
+    if not accepts(cost, limits):
+        raise InputError(
+            "a bill that falls in tokens, or a limit that falls in one variable and rises in another "
+            "within itself, needs method gp"
+        )
+    shapes = [np.shape(loss)] + [np.shape(term.coefficient) for p in (cost, *limits) for term in p.terms]
+    shape = np.broadcast_shapes(*shapes)
+    size = int(np.prod(shape))
+    with np.errstate(all="ignore"):
+        log_R = _spread(np.log(law.reducible(loss)), shape)
+        bills = [_Bill.of(posynomial, shape) for posynomial in (cost, *limits)]
+        parts = [
+            _solve(law, log_R[block], bills[0].cut(block), [bill.cut(block) for bill in bills[1:]])
+            for block in (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+        ]
+    columns = [np.concatenate(column).reshape(shape) for column in zip(*parts, strict=True)]
+    return Minima(*columns)
 
-    def slope(z: float) -> tuple[float, float]:
-        """Return the derivative of ln cost in ln N and its derivative in z."""
-        shares = cost.shares(curve.logs(z))
-        m = law.alpha / law.beta * math.exp(z)
-        along = p - r * m
-        mean = float(shares @ along)
-        # dx/dz = -(1 - u)/alpha turns d/d ln N into d/dz.
-        curvature = float(shares @ (along - mean) ** 2) * -(1.0 / (1.0 + math.exp(z))) / law.alpha
-        return mean, curvature - float(shares @ r) * m
 
-    z = math.log(law.beta / law.alpha)
-    low, high = -_WIDEST, _WIDEST
-    if slope(high)[0] > 0:
-        raise UnboundedError("ever fewer params and more tokens are ever cheaper: no cost rises with tokens")
-    if slope(low)[0] < 0:
-        raise UnboundedError("ever more params and fewer tokens are ever cheaper: no cost rises with params")
+def _spread(values: ArrayLike, shape: tuple[int, ...]) -> Array:
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, dtype=float), shape)).reshape(-1)
+
+
+def _signs(posynomial: Posynomial) -> tuple[int, int] | None:
+    """Return (1, 1) where no term falls, (1, -1) or (-1, 1) where every term rises in one and falls in the other."""
+    p, r = (np.array([float(np.asarray(t.powers.get(v, 0.0))) for t in posynomial.terms]) for v in ("params", "tokens"))
+    for signs in ((1, 1), (1, -1), (-1, 1)):
+        if bool(np.all(p * signs[0] >= 0) and np.all(r * signs[1] >= 0)):
+            return signs
+    return None
+
+
+@dataclass(frozen=True)
+class _Bill:
+    """A posynomial of a block of problems: ln coefficient of each term, and its powers of N and D."""
+
+    logs: list[Array]
+    p: list[float]
+    r: list[float]
+
+    @classmethod
+    def of(cls, posynomial: Posynomial, shape: tuple[int, ...]) -> _Bill:
+        return cls(
+            [_spread(np.log(np.asarray(term.coefficient, dtype=float)), shape) for term in posynomial.terms],
+            [float(np.asarray(term.powers.get("params", 0.0))) for term in posynomial.terms],
+            [float(np.asarray(term.powers.get("tokens", 0.0))) for term in posynomial.terms],
+        )
+
+    def cut(self, block: slice | NDArray[np.intp]) -> _Bill:
+        return _Bill([log[block] for log in self.logs], self.p, self.r)
+
+    def shares(self, n: Array, d: Array) -> tuple[Array, list[Array]]:
+        """Return ln of the sum, and the share of each term."""
+        terms = [log + p * n + r * d for log, p, r in zip(self.logs, self.p, self.r, strict=True)]
+        peak = np.maximum.reduce(terms)
+        weights = [np.exp(term - peak) for term in terms]
+        total = sum(weights[1:], weights[0])
+        return peak + np.log(total), [weight / total for weight in weights]
+
+    def log_value(self, n: Array, d: Array) -> Array:
+        return self.shares(n, d)[0]
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """The iso-loss curves of a block."""
+
+    law: LossLaw
+    log_R: Array
+
+    def cut(self, block: NDArray[np.intp]) -> _Curve:
+        return _Curve(self.law, self.log_R[block])
+
+    def at(self, z: Array) -> tuple[Array, Array, Array]:
+        """Return ln N, ln D and the model term's share u; d ln N/dz = -(1 - u)/alpha and d ln D/dz = u/beta."""
+        e = np.exp(-np.abs(z))
+        soft = np.log1p(e)
+        n = (np.log(self.law.A) - self.log_R + np.maximum(-z, 0.0) + soft) / self.law.alpha
+        d = (np.log(self.law.B) - self.log_R + np.maximum(z, 0.0) + soft) / self.law.beta
+        return n, d, np.where(z >= 0, 1.0, e) / (1.0 + e)
+
+    def along(self, bill: _Bill, z: Array) -> tuple[Array, Array]:
+        """Return ln of a posynomial at z and its derivative in z."""
+        n, d, u = self.at(z)
+        value, shares = bill.shares(n, d)
+        slope = sum(
+            share * (r * u / self.law.beta - p * (1.0 - u) / self.law.alpha)
+            for share, p, r in zip(shares, bill.p, bill.r, strict=True)
+        )
+        return value, np.asarray(slope)
+
+    def balance(self, cost: _Bill, z: Array) -> tuple[Array, Array]:
+        """Return G(z) = z + ln(alpha E[r]) - ln(beta E[p]) and its derivative; G has the sign of d ln cost/dz.
+
+        E is the mean of the terms' powers under their shares.
+        """
+        alpha, beta = self.law.alpha, self.law.beta
+        n, d, u = self.at(z)
+        shares = cost.shares(n, d)[1]
+        changes = [r * u / beta - p * (1.0 - u) / alpha for p, r in zip(cost.p, cost.r, strict=True)]
+        mean_p, cov_p = _moments(shares, cost.p, changes)
+        mean_r, cov_r = _moments(shares, cost.r, changes)
+        G = z + np.log(alpha * mean_r) - np.log(beta * mean_p)
+        return G, 1.0 + cov_r / mean_r - cov_p / mean_p
+
+
+def _moments(shares: list[Array], powers: list[float], changes: list[Array]) -> tuple[Array, Array]:
+    """Return the mean of the powers under the shares, and its derivative as the terms' logs change."""
+    drift = sum(share * change for share, change in zip(shares, changes, strict=True))
+    mean = np.asarray(sum(share * power for share, power in zip(shares, powers, strict=True)))
+    covariance = sum(
+        share * power * (change - drift) for share, power, change in zip(shares, powers, changes, strict=True)
+    )
+    return mean, np.asarray(covariance)
+
+
+def _solve(law: LossLaw, log_R: Array, cost: _Bill, limits: list[_Bill]) -> tuple[Any, ...]:
+    """Solve one block: the unlimited optimum, then the limits that it breaks, then the corner of the floors."""
+    curve = _Curve(law, log_R)
+    z, status, iterations, residual = _stationary(curve, cost)
+    z = _respect(curve, limits, z)
+    n, d, _ = curve.at(z)
+    if limits:
+        corner_n, corner_d, held = _corner(law, log_R, limits)
+        n, d = np.where(held, corner_n, n), np.where(held, corner_d, d)
+        # Even a bill without a minimum of its own has one where floors hold both variables up.
+        status = np.where(held, np.int8(Status.OPTIMAL), status)
+        slip = _SLIP * (1.0 + np.abs(n) + np.abs(d))
+        for limit in limits:
+            over = ~(limit.log_value(n, d) <= slip)
+            status = np.where(over & (status == Status.OPTIMAL), np.int8(Status.INFEASIBLE), status)
+    coefficients = [log for bill in (cost, *limits) for log in bill.logs]
+    known = np.isfinite(log_R) & np.isfinite(sum(coefficients[1:], coefficients[0]))
+    status = np.where(known, status, np.int8(Status.INVALID))
+    good = status == Status.OPTIMAL
+    return np.where(good, np.exp(n), np.nan), np.where(good, np.exp(d), np.nan), status, iterations, residual
+
+
+def _stationary(curve: _Curve, cost: _Bill) -> tuple[Array, NDArray[np.int8], NDArray[np.intp], Array]:
+    """Find where the bill is stationary on the curve.
+
+    `_Curve.balance` rises in z, nearly linearly: Newton's method from the compute-optimal point takes a handful of
+    steps, and a bracket catches what it throws too far.
+    """
+    size = curve.log_R.size
+    z = np.full(size, np.log(curve.law.beta / curve.law.alpha))
+    iterations = np.zeros(size, dtype=np.intp)
+    residual = np.full(size, np.inf)
+    if not (max(cost.p) > 0 and max(cost.r) > 0):
+        return z, np.full(size, Status.UNBOUNDED, dtype=np.int8), iterations, residual
+    low, high = np.full(size, -_WIDEST), np.full(size, _WIDEST)
+    moving = np.ones(size, dtype=bool)
     for _ in range(_STEPS):
-        value, change = slope(z)
-        # The slope falls in z: positive means that the minimum lies at larger z.
-        low, high = (z, high) if value > 0 else (low, z)
-        step = -value / change if change < 0 else math.inf
-        proposal = z + step
-        if not low < proposal < high:
-            # Far from the minimum the slope is exponential in z: walk before bisecting the whole line.
-            proposal = min(z + 4.0, 0.5 * (z + high)) if value > 0 else max(z - 4.0, 0.5 * (low + z))
-        if abs(proposal - z) <= _TOLERANCE * max(1.0, abs(z)):
-            return proposal
-        z = proposal
+        G, slope = curve.balance(cost, z)
+        low, high = np.where(G < 0, z, low), np.where(G < 0, high, z)
+        step = z - G / slope
+        step = np.where((slope > 0) & (step >= low) & (step <= high), step, 0.5 * (low + high))
+        residual = np.where(moving, np.abs(step - z) / np.maximum(1.0, np.abs(z)), residual)
+        z = np.where(moving, step, z)
+        iterations += moving
+        moving &= ~(residual <= _TOLERANCE)
+        if not moving.any():
+            break
+    status = np.where(moving, np.int8(Status.NOT_CONVERGED), np.int8(Status.OPTIMAL))
+    return z, status, iterations, residual
+
+
+def _respect(curve: _Curve, limits: list[_Bill], z: Array) -> Array:
+    """Return the point nearest to z at which every limit that z breaks is met.
+
+    The bill rises away from z on both sides and each limit keeps an interval, so that this is the best point, if any
+    is; the caller checks that one is.
+    """
+    furthest = z.copy()
+    for limit in limits:
+        value, slope = curve.along(limit, z)
+        broken = np.flatnonzero(value > 0.0)
+        if broken.size == 0:
+            continue
+        start = z[broken]
+        end = _end(curve.cut(broken), limit.cut(broken), start, -np.sign(slope[broken]))
+        further = np.abs(end - start) > np.abs(furthest[broken] - start)
+        furthest[broken] = np.where(further, end, furthest[broken])
+    return furthest
+
+
+def _end(curve: _Curve, limit: _Bill, z: Array, direction: Array) -> Array:
+    """Return where a limit that z breaks begins to hold, walking in the direction in which it falls.
+
+    Newton's method on the log of the limit: where that is convex in z it comes from the side on which it cannot
+    overshoot; a bracket serves the others. Where the limit never holds, the walk ends wherever it stopped falling.
+    """
+    outer, inner = z, direction * _WIDEST
+    for _ in range(_STEPS):
+        value, slope = curve.along(limit, z)
+        outer, inner = np.where(value > 0, z, outer), np.where(value > 0, inner, z)
+        step = z - value / slope
+        between = (step - outer) * (step - inner) <= 0
+        step = np.where(between & np.isfinite(step), step, 0.5 * (outer + inner))
+        # Past its least value a limit rises again and will not hold: stay.
+        step = np.where((value > 0) & (slope * direction >= 0), z, step)
+        # The logs of N and D are some tens: their rounding moves the end by this much.
+        still = np.abs(step - z) <= 10.0 * _TOLERANCE * np.maximum(1.0, np.abs(z))
+        z = step
+        if still.all():
+            break
     return z
+
+
+def _corner(law: LossLaw, log_R: Array, limits: list[_Bill]) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Return the least N and D that the floors allow, and where that model already beats the target.
+
+    Floors are limits that fall in a variable: N_min/N, D_min/D, r N/D and D/(r N). Two rounds find the least point of
+    floors that refer to each other; a third would change it only if they contradict, which the caller then sees.
+    """
+    n, d = np.full(log_R.size, -np.inf), np.full(log_R.size, -np.inf)
+    for _ in range(2):
+        for limit in limits:
+            falls_in_d = max(limit.r) < 0 <= min(limit.p)
+            falls_in_n = max(limit.p) < 0 <= min(limit.r)
+            if falls_in_d and len(set(limit.r)) == 1:
+                at_least = limit.log_value(n, np.zeros_like(d)) / -limit.r[0]
+                d = np.where(np.isnan(at_least), d, np.maximum(d, at_least))
+            elif falls_in_n and len(set(limit.p)) == 1:
+                at_least = limit.log_value(np.zeros_like(n), d) / -limit.p[0]
+                n = np.where(np.isnan(at_least), n, np.maximum(n, at_least))
+    reached = np.logaddexp(np.log(law.A) - law.alpha * n, np.log(law.B) - law.beta * d)
+    return n, d, np.isfinite(n) & np.isfinite(d) & (reached <= log_R)

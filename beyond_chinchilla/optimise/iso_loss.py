@@ -7,6 +7,7 @@ tokens, and the compute-optimal model (u = q) has e^z = beta/alpha.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.posynomial import Posynomial
 
 Array = NDArray[np.float64]
+
+# A limit counts as kept when it is over by no more than rounding.
+_SLIP = 1e-9
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,24 @@ class IsoLoss:
         return cost.log_value(self.logs(z))
 
 
-def widest(curve: IsoLoss, cost: Posynomial, z: float, factor: float) -> tuple[float, float]:
-    """Return ln N at both ends of the models that cost at most `factor` times the one at z.
+def widest(
+    curve: IsoLoss, cost: Posynomial, limits: Sequence[Posynomial], z: float, factor: float
+) -> tuple[float, float]:
+    """Return ln N at both ends of the models that keep the limits and cost at most `factor` times the one at z.
 
-    Cost is convex in ln N along the curve, hence rises on both sides of its minimum: bisection cannot miss.
-    An end at which the cost never rises that far is -inf or +inf.
+    Cost rises away from its minimum on both sides and the limits keep an interval: bisection cannot miss. An end at
+    which the cost never rises that far is -inf or +inf.
     """
     ceiling = float(curve.log_cost(cost, z)) + np.log(factor)
+
+    def allowed(z: float) -> bool:
+        logs = curve.logs(z)
+        return float(cost.log_value(logs)) < ceiling and all(limit.log_value(logs) <= _SLIP for limit in limits)
+
     ends = []
     for direction in (1.0, -1.0):
         step = 1e-3
-        while float(curve.log_cost(cost, z + direction * step)) < ceiling and step < 1e3:
+        while allowed(z + direction * step) and step < 1e3:
             step *= 2.0
         if step >= 1e3:
             ends.append(-direction * np.inf)
@@ -63,7 +74,7 @@ def widest(curve: IsoLoss, cost: Posynomial, z: float, factor: float) -> tuple[f
         low, high = 0.0, step
         for _ in range(60):
             middle = 0.5 * (low + high)
-            if float(curve.log_cost(cost, z + direction * middle)) < ceiling:
+            if allowed(z + direction * middle):
                 low = middle
             else:
                 high = middle

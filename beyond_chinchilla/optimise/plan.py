@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.optimise.conflict import Conflict
+from beyond_chinchilla.optimise.limits import LimitRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +34,8 @@ class Candidate:
         The bill by label; the total is their sum.
     unit : str
         ``"USD"`` or ``"FLOP"``.
+    breaks : tuple of str
+        Labels of the limits that it breaks.
     """
 
     params: float
@@ -41,6 +45,7 @@ class Candidate:
     inference_flops: float
     terms: Mapping[str, float]
     unit: str
+    breaks: tuple[str, ...] = ()
 
     @property
     def total(self) -> float:
@@ -85,9 +90,12 @@ class Plan:
     best : Candidate or None
         The plan; None without a solution.
     baseline : Candidate
-        The Chinchilla-optimal model of the same loss under the same demand and prices.
+        The Chinchilla-optimal model of the same loss under the same demand and prices; for objective loss, the one
+        that the same money trains and serves.
+    objective : {"cost", "loss"}
+        What was minimised.
     savings_fraction : float
-        1 - cost of the plan / cost of the baseline, free of cancellation.
+        1 - cost (or loss) of the plan / that of the baseline, free of cancellation.
     kappa : float or None
         Serving over training spend of the baseline; None where the bill is not a N D + b N.
     spend_ratio : float
@@ -96,8 +104,12 @@ class Plan:
         d ln cost / d ln input for ``demand``, ``target_loss``, ``training_price`` and ``serving_price``.
     one_percent_range : pair of float
         Models between these sizes [total params] cost at most 1% more than the plan.
+    limits : tuple of LimitRow
+        Each limit at the plan, with its price.
     warnings : tuple of str
         In plain words.
+    conflict : Conflict or None
+        Why there is no plan.
     kkt_residual, duality_gap : float
         The certificate: see `certificate.certify`.
     """
@@ -109,24 +121,30 @@ class Plan:
     target_loss: float
     best: Candidate | None
     baseline: Candidate
+    objective: str = "cost"
     savings_fraction: float = 0.0
     kappa: float | None = None
     spend_ratio: float = 0.0
     elasticities: Mapping[str, float] = field(default_factory=dict)
     one_percent_range: tuple[float, float] | None = None
+    limits: tuple[LimitRow, ...] = ()
     warnings: tuple[str, ...] = ()
+    conflict: Conflict | None = None
     kkt_residual: float = 0.0
     duality_gap: float = 0.0
 
     @property
     def savings(self) -> float:
-        """What the plan saves against the baseline [unit of the bill]."""
-        return self.savings_fraction * self.baseline.total
+        """What the plan saves against the baseline [unit of the bill; nats per token for objective loss]."""
+        return self.savings_fraction * (self.baseline.loss if self.objective == "loss" else self.baseline.total)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as ``--format json`` prints it: no clock, no path, no NaN."""
         found = self.best is not None
-        return {
+        baseline = self.baseline.to_dict()
+        if self.limits or self.conflict:
+            baseline["breaks"] = list(self.baseline.breaks)
+        record = {
             "schema": SCHEMA,
             "scenario": self.name,
             "status": self.status,
@@ -134,16 +152,21 @@ class Plan:
             "law": self.law.to_dict(),
             "target_loss": self.target_loss,
             "plan": self.best.to_dict() if self.best else None,
-            "baseline": self.baseline.to_dict(),
+            "baseline": baseline,
             "savings": {"absolute": self.savings, "fraction": self.savings_fraction} if found else None,
             "kappa": self.kappa,
             "spend_ratio": self.spend_ratio if found else None,
             "elasticities": dict(self.elasticities),
             "range_1_percent": {"params": list(self.one_percent_range)} if self.one_percent_range else None,
-            "limits": [],
+            "limits": [row.to_dict() for row in self.limits],
             "warnings": list(self.warnings),
             "certificate": {"kkt_residual": self.kkt_residual, "duality_gap": self.duality_gap} if found else None,
         }
+        if self.objective == "loss":
+            record["objective"] = "loss"
+        if self.conflict:
+            record["conflict"] = self.conflict.to_dict()
+        return record
 
     def to_frame(self) -> pd.DataFrame:
         """Return plan and baseline as the two rows of a table, a column for each figure and cost term."""

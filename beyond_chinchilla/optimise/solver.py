@@ -8,17 +8,20 @@ from typing import Protocol
 
 import numpy as np
 
-from beyond_chinchilla.errors import InputError, SolverError, nearest
-from beyond_chinchilla.optimise import advice, elementwise, universal
-from beyond_chinchilla.optimise.certificate import certify
+from beyond_chinchilla.errors import InputError, SolverError, UnboundedError, nearest
+from beyond_chinchilla.optimise import advice, conflict, elementwise, kkt, universal
 from beyond_chinchilla.optimise.iso_loss import IsoLoss, widest
+from beyond_chinchilla.optimise.limits import LimitRow, price
 from beyond_chinchilla.optimise.plan import Candidate, Plan
-from beyond_chinchilla.optimise.problem import Problem
+from beyond_chinchilla.optimise.problem import Problem, driver_shares
 
-METHODS = ("auto", "universal", "elementwise")
-# A plan whose gap is wider is no answer: at most 1e-8 of its cost may be left on the table.
+METHODS = ("auto", "universal", "elementwise", "gp")
+# A plan whose gap is wider is no answer: at most 1e-8 of its cost may be left on the table, or of its target missed.
 LARGEST_GAP = 1e-8
 _NEAR = 0.01
+_NO_MINIMUM = (
+    "the bill falls for ever: it needs a term that rises with params and one that rises with tokens, or limits on both"
+)
 
 
 class Asks(Protocol):
@@ -29,57 +32,6 @@ class Asks(Protocol):
         ...
 
 
-def solve(question: Problem | Asks, method: str = "auto") -> Plan:
-    """Return the plan of least lifetime cost at the target loss.
-
-    Parameters
-    ----------
-    question : Problem or Scenario
-    method : str
-        ``"auto"`` picks; ``"universal"`` is exact for bills a N D + b N, ``"elementwise"`` takes any bill whose
-        terms do not fall in D.
-
-    Raises
-    ------
-    InputError
-        An unknown method, or one that cannot do this problem.
-    SolverError
-        The answer does not pass its own certificate.
-    """
-    problem = question if isinstance(question, Problem) else question.to_problem()
-    found = locate(problem, method)
-    N, D = found.params, found.tokens
-    proof = certify(problem, N, D)
-    if not proof.duality_gap <= LARGEST_GAP:
-        raise SolverError(
-            f"{problem.name}: method {found.method} stopped {proof.duality_gap:.1e} from the optimum, "
-            f"more than {LARGEST_GAP:.0e} allows; this is a bug, please report the scenario"
-        )
-
-    law = problem.law
-    best = assess(problem, N, D)
-    point = law.compute_optimal(loss=problem.target_loss)
-    curve = IsoLoss(law, problem.reducible)
-    low, high = widest(curve, problem.counted_cost, float(curve.coordinate(N)), 1.0 + _NEAR)
-    return Plan(
-        name=problem.name,
-        status="optimal",
-        method=found.method,
-        law=law,
-        target_loss=problem.target_loss,
-        best=best,
-        baseline=assess(problem, float(point.params), float(point.tokens)),
-        savings_fraction=found.savings_fraction,
-        kappa=found.kappa,
-        spend_ratio=_spend_ratio(problem, N, D),
-        elasticities=_elasticities(problem, N, D, proof.multiplier),
-        one_percent_range=(float(law.total_params(np.exp(low))), float(law.total_params(np.exp(high)))),
-        warnings=(*advice.warnings(law, best, N, found.kappa, found.savings_fraction), *problem.notes),
-        kkt_residual=proof.kkt_residual,
-        duality_gap=proof.duality_gap,
-    )
-
-
 @dataclass(frozen=True)
 class Located:
     """Where the optimum lies, before it is proved and explained.
@@ -87,103 +39,255 @@ class Located:
     Attributes
     ----------
     params : float
-        N*, as the law counts it.
+        N*, as the law counts it; nan where there is none.
     tokens : float
         D*.
-    savings_fraction : float
-        1 - least cost / cost of the compute-optimal model of equal loss, free of cancellation.
-    kappa : float or None
-        Serving over training spend of that model; None where the bill is not a N D + b N.
     method : str
         The solver that found it.
+    log_ratio : float or None
+        ln(least cost / cost of the compute-optimal model of equal loss) where it is known free of cancellation.
     """
 
     params: float
     tokens: float
-    savings_fraction: float
-    kappa: float | None
     method: str
+    log_ratio: float | None = None
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a plan."""
+        return math.isfinite(self.params)
+
+
+def solve(question: Problem | Asks, method: str = "auto") -> Plan:
+    """Return the plan of least lifetime cost at the target loss, or the reason why there is none.
+
+    Parameters
+    ----------
+    question : Problem or Scenario
+    method : str
+        ``"auto"`` takes the cheapest of: ``"universal"``, exact for bills a N D + b N whose limits do not bind;
+        ``"elementwise"``, for any bill that falls in neither N nor D; ``"gp"``, the geometric program.
+
+    Returns
+    -------
+    Plan
+        Its ``status`` is ``"optimal"`` or ``"infeasible"``.
+
+    Raises
+    ------
+    InputError
+        An unknown method, or one that cannot do this problem.
+    UnboundedError
+        The bill falls for ever in one direction.
+    SolverError
+        The answer does not pass its own certificate.
+    """
+    problem = question if isinstance(question, Problem) else question.to_problem()
+    located = locate(problem, method)
+    baseline = _baseline(problem)
+    if not located.found:
+        why = conflict.explain(problem, lambda other: locate(other).found)
+        return Plan(
+            name=problem.name,
+            status="infeasible",
+            method=located.method,
+            law=problem.law,
+            target_loss=problem.target_loss,
+            best=None,
+            baseline=baseline,
+            warnings=(*why.sentences(problem.target_loss), *problem.notes),
+            conflict=why,
+        )
+    return _explained(problem, located, baseline)
+
+
+def _explained(problem: Problem, located: Located, baseline: Candidate) -> Plan:
+    """Prove a located optimum and say what drives it."""
+    law, N, D = problem.law, located.params, located.tokens
+    logs = {"params": math.log(N), "tokens": math.log(D)}
+    constraints = [problem.target, *problem.ratios]
+    multipliers = kkt.multipliers_at(problem.counted_cost, constraints, logs)
+    proof = kkt.certify(problem.counted_cost, constraints, logs, multipliers)
+    if not max(proof.duality_gap, proof.kkt_residual) <= LARGEST_GAP:
+        raise SolverError(
+            f"{problem.name}: method {located.method} stopped short of a proof: duality gap {proof.duality_gap:.1e}, "
+            f"KKT residual {proof.kkt_residual:.1e}, at most {LARGEST_GAP:.0e} each; please report the scenario"
+        )
+    best = assess(problem, N, D)
+    saved = savings(problem, located)
+    kappa = kappa_of(problem)
+    return Plan(
+        name=problem.name,
+        status="optimal",
+        method=located.method,
+        law=law,
+        target_loss=problem.target_loss,
+        best=best,
+        baseline=baseline,
+        savings_fraction=saved,
+        kappa=kappa,
+        spend_ratio=problem.spend_ratio(logs),
+        elasticities=_elasticities(problem, logs, multipliers),
+        one_percent_range=_one_percent(problem, N, D),
+        limits=_rows(problem, best, multipliers[1:]),
+        warnings=(*advice.warnings(law, best, N, kappa, saved), *problem.notes),
+        kkt_residual=proof.kkt_residual,
+        duality_gap=proof.duality_gap,
+    )
 
 
 def locate(problem: Problem, method: str = "auto") -> Located:
     """Return the optimum alone; `solve` adds the proof, the bill and what drives it. Raises as `solve` does."""
-    return (_by_universal if _choose(problem, method) == "universal" else _by_elementwise)(problem)
-
-
-def _choose(problem: Problem, method: str) -> str:
     if method not in METHODS:
         raise InputError(f"no method '{method}'; {nearest(method, METHODS)}")
+    if method == "gp":
+        return _by_gp(problem)
     if method in ("auto", "universal") and problem.rates is not None:
-        return "universal"
+        # The unlimited optimum is the optimum if it keeps every limit.
+        free = _by_universal(problem)
+        if not problem.broken(free.params, free.tokens):
+            return free
     if method == "universal":
-        raise InputError(f"{problem.name}: method universal needs a bill a N D + b N; use auto or elementwise")
-    return "elementwise"
+        reason = "limits that do not bind" if problem.rates is not None else "a bill a N D + b N"
+        raise InputError(f"{problem.name}: method universal needs {reason}; use auto, elementwise or gp")
+    if method == "elementwise" or elementwise.accepts(problem.counted_cost, problem.ratios):
+        return _by_elementwise(problem)
+    return _by_gp(problem)
+
+
+def verify(problem: Problem) -> dict[str, float]:
+    """Solve by every method that can do the problem; return each one's relative difference in cost to `solve`.
+
+    The methods share the posynomials and nothing else.
+    """
+    reference = locate(problem)
+    differences = {}
+    for method in METHODS[1:]:
+        try:
+            other = locate(problem, method)
+        except InputError:
+            continue
+        if not (reference.found and other.found):
+            differences[method] = 0.0 if reference.found == other.found else math.inf
+            continue
+        differences[method] = abs(_log_cost(problem, other) - _log_cost(problem, reference))
+    return differences
+
+
+def savings(problem: Problem, located: Located) -> float:
+    """Return 1 - least cost / cost of the compute-optimal model of equal loss; negative where limits cost more."""
+    if located.log_ratio is not None:
+        return -math.expm1(located.log_ratio)
+    point = problem.law.compute_optimal(loss=problem.target_loss)
+    start = Located(float(point.params), float(point.tokens), "")
+    return -math.expm1(_log_cost(problem, located) - _log_cost(problem, start))
+
+
+def assess(problem: Problem, N: float, D: float) -> Candidate:
+    """Return the model of N parameters (as the law counts them) and D tokens with its bill."""
+    point = {"params": N, "tokens": D}
+    flops = problem.counted_flops
+    compute = flops.values(point)
+    training = sum(float(x) for x, term in zip(compute, flops.terms, strict=True) if "training_price" in term.drivers)
+    return Candidate(
+        params=float(problem.law.total_params(N)),
+        tokens=D,
+        loss=float(problem.law.loss(N, D)),
+        training_flops=training,
+        inference_flops=float(compute.sum()) - training,
+        terms=problem.counted_cost.totals(point),
+        unit=problem.cost.unit,
+        breaks=problem.broken(N, D),
+    )
 
 
 def _by_universal(problem: Problem) -> Located:
     assert problem.rates is not None
     law = problem.law
     found = universal.optimum(law, problem.target_loss, *problem.rates)
+    if found.status == universal.Status.UNBOUNDED:
+        raise UnboundedError(f"{problem.name}: {_NO_MINIMUM}")
     if found.status != universal.Status.OPTIMAL:
         raise SolverError(f"{problem.name}: {universal.Status(int(found.status)).name.lower().replace('_', ' ')}")
     ratio = float(universal.log_cost_ratio(found.spend_ratio, law.alpha, law.beta))
-    return Located(float(found.params), float(found.tokens), -math.expm1(ratio), float(found.kappa), method="universal")
+    return Located(float(found.params), float(found.tokens), "universal", ratio)
 
 
 def _by_elementwise(problem: Problem) -> Located:
-    law, cost = problem.law, problem.counted_cost
-    curve = IsoLoss(law, problem.reducible)
-    z = elementwise.minimise(curve, cost)
-    logs = curve.logs(z)
-    start = float(np.log(law.beta / law.alpha))
-    savings = -np.expm1(curve.log_cost(cost, z) - curve.log_cost(cost, start))
-    point = law.compute_optimal(loss=problem.target_loss)
-    kappa = _spend_ratio(problem, float(point.params), float(point.tokens)) if problem.rates else None
-    return Located(
-        float(np.exp(logs["params"])), float(np.exp(logs["tokens"])), float(savings), kappa, method="elementwise"
+    found = elementwise.minimise(problem.law, problem.target_loss, problem.counted_cost, problem.ratios)
+    status = elementwise.Status(int(found.status))
+    if status == elementwise.Status.UNBOUNDED:
+        raise UnboundedError(f"{problem.name}: {_NO_MINIMUM}")
+    if status not in (elementwise.Status.OPTIMAL, elementwise.Status.INFEASIBLE):
+        raise SolverError(f"{problem.name}: method elementwise: {status.name.lower().replace('_', ' ')}")
+    return Located(float(found.params), float(found.tokens), "elementwise")
+
+
+def _by_gp(problem: Problem) -> Located:
+    from beyond_chinchilla.optimise import gp
+
+    point = problem.law.compute_optimal(loss=problem.target_loss)
+    start = {"params": math.log(point.params), "tokens": math.log(point.tokens)}
+    found = gp.solve_gp(problem.counted_cost, [problem.target, *problem.ratios], start)
+    if found.status == "infeasible":
+        return Located(math.nan, math.nan, "gp")
+    if found.status == "unbounded":
+        raise UnboundedError(f"{problem.name}: {found.message}")
+    if found.status != "optimal":
+        raise SolverError(f"{problem.name}: method gp: {found.message or found.status}")
+    return Located(math.exp(found.logs["params"]), math.exp(found.logs["tokens"]), "gp")
+
+
+def _log_cost(problem: Problem, located: Located) -> float:
+    return float(
+        problem.counted_cost.log_value({"params": math.log(located.params), "tokens": math.log(located.tokens)})
     )
 
 
-def assess(problem: Problem, N: float, D: float) -> Candidate:
-    """Return the model of N parameters (as the law counts them) and D tokens with its bill."""
-    point = {"params": N, "tokens": D}
-    flops = problem.counted_flops.totals(point)
-    training = flops.pop("training")
-    return Candidate(
-        params=float(problem.law.total_params(N)),
-        tokens=D,
-        loss=float(problem.law.loss(N, D)),
-        training_flops=training,
-        inference_flops=sum(flops.values()),
-        terms=problem.counted_cost.totals(point),
-        unit=problem.cost.unit,
-    )
+def _baseline(problem: Problem) -> Candidate:
+    point = problem.law.compute_optimal(loss=problem.target_loss)
+    return assess(problem, float(point.params), float(point.tokens))
 
 
-def _spend_ratio(problem: Problem, N: float, D: float) -> float:
-    """Return what serving costs over what training costs."""
-    shares = _driver_shares(problem, N, D)
-    return shares["demand"] / shares["training_price"]
+def kappa_of(problem: Problem) -> float | None:
+    """Return serving over training spend of the Chinchilla model, where the bill is a N D + b N."""
+    if problem.rates is None:
+        return None
+    point = problem.law.compute_optimal(loss=problem.target_loss)
+    return problem.spend_ratio({"params": math.log(point.params), "tokens": math.log(point.tokens)})
 
 
-def _driver_shares(problem: Problem, N: float, D: float) -> dict[str, float]:
-    """Return for each driver the share of the bill that is proportional to it."""
-    cost = problem.counted_cost
-    shares = cost.shares({"params": np.log(N), "tokens": np.log(D)})
-    found: dict[str, float] = {}
-    for term, share in zip(cost.terms, shares, strict=True):
-        for driver in term.drivers:
-            found[driver] = found.get(driver, 0.0) + float(share)
+def _elasticities(problem: Problem, logs: dict[str, float], multipliers: tuple[float, ...]) -> dict[str, float]:
+    """Return d ln cost / d ln input by the envelope theorem.
+
+    For an input that drives terms: their share of the bill, and of each limit times its dual (a dearer hour also
+    tightens a limit on spend). For the target: its dual.
+    """
+    found = dict.fromkeys(("demand", "target_loss", "training_price", "serving_price"), 0.0)
+    found["target_loss"] = -multipliers[0] * float(problem.law.reducible_elasticity(problem.target_loss))
+    for weight, posynomial in ((1.0, problem.counted_cost), *zip(multipliers[1:], problem.ratios, strict=True)):
+        for driver, share in driver_shares(posynomial, logs).items():
+            found[driver] = found.get(driver, 0.0) + weight * share
     return found
 
 
-def _elasticities(problem: Problem, N: float, D: float, multiplier: float) -> dict[str, float]:
-    """Return d ln cost / d ln input by the envelope theorem: shares for prices, the dual for the target."""
-    shares = _driver_shares(problem, N, D)
-    target = -multiplier * float(problem.law.reducible_elasticity(problem.target_loss))
-    return {
-        "demand": shares["demand"],
-        "target_loss": target,
-        "training_price": shares["training_price"],
-        "serving_price": shares["serving_price"],
-    }
+def _one_percent(problem: Problem, N: float, D: float) -> tuple[float, float] | None:
+    """Return the sizes [total params] between which cost rises by at most 1%, within the limits.
+
+    None where floors hold the plan off its target: it then lies on no iso-loss curve of the target.
+    """
+    law = problem.law
+    if float(problem.target.value({"params": N, "tokens": D})) < 1.0 - 1e-9:
+        return None
+    curve = IsoLoss(law, problem.reducible)
+    low, high = widest(curve, problem.counted_cost, problem.ratios, float(curve.coordinate(N)), 1.0 + _NEAR)
+    return float(law.total_params(np.exp(low))), float(law.total_params(np.exp(high)))
+
+
+def _rows(problem: Problem, best: Candidate, multipliers: tuple[float, ...]) -> tuple[LimitRow, ...]:
+    size = {"params": best.params, "tokens": best.tokens, "total": best.total, "unit": best.unit}
+    return tuple(
+        price(limit, multiplier, problem.law, **size)  # type: ignore[arg-type]
+        for limit, multiplier in zip(problem.limits, multipliers, strict=True)
+    )

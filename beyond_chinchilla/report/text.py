@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from beyond_chinchilla.optimise.plan import Plan
 
 
+# Narrower, and a scenario's name becomes a column of syllables.
+_NAME_WIDTH = 24
+
+
 def print_page(console: Console, plan: Plan, opinions: Sequence[Opinion] = (), size: float | None = None) -> None:
     """Print the whole page of one plan.
 
@@ -47,14 +51,20 @@ def print_page(console: Console, plan: Plan, opinions: Sequence[Opinion] = (), s
 
 
 def print_comparison(console: Console, plans: Sequence[Plan]) -> None:
-    """Print one line for each of several plans, then the warnings that they share."""
+    """Print one line for each of several plans, then how many carry warnings; a narrow terminal gets fewer columns."""
     heads, lines = rows.comparison(plans)
+    left_out = _expendable(heads, lines, console.width)
     table = _table()
-    for index, head in enumerate(heads):
-        table.add_column(head, justify="left" if index < 2 else "right", overflow="fold" if index < 2 else "ellipsis")
+    for head in heads:
+        if head not in left_out:
+            is_text = head in ("scenario", "law")
+            table.add_column(head, justify="left" if is_text else "right", overflow="fold", no_wrap=head != "scenario")
     for line in lines:
-        table.add_row(*(Text(cell) for cell in line))
+        table.add_row(*(Text(cell) for head, cell in zip(heads, line, strict=True) if head not in left_out))
     console.print(table)
+    if left_out:
+        console.print()
+        _say(console, f"Left out for want of width: {', '.join(left_out)}.", style="dim")
     warned = [plan.name for plan in plans if plan.warnings]
     if warned:
         console.print()
@@ -64,6 +74,22 @@ def print_comparison(console: Console, plans: Sequence[Plan]) -> None:
         _say(console, note, style="yellow")
 
 
+def _expendable(heads: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the columns to leave out, so that names keep a readable width."""
+    widths = {
+        head: max(len(cell) for cell in (head, *column))
+        for head, column in zip(heads, zip(*lines, strict=True), strict=True)
+    }
+    widths["scenario"] = min(widths["scenario"], _NAME_WIDTH)
+    left_out: list[str] = []
+    for head in ("tok/param", "law", "kappa"):
+        if sum(widths.values()) + 2 * len(widths) <= width + 2:
+            break
+        del widths[head]
+        left_out.append(head)
+    return left_out
+
+
 def _bill(plan: Plan) -> Table:
     table = _table()
     table.add_column("")
@@ -71,7 +97,8 @@ def _bill(plan: Plan) -> Table:
         table.add_column(head, justify="right")
     for row in rows.sizes(plan):
         table.add_row(row.label, row.plan, row.baseline, row.ratio)
-    table.add_section()
+    # A section's rule would need a box.
+    table.add_row()
     for row in rows.terms(plan):
         table.add_row(row.label, row.plan, row.baseline, row.ratio, style="bold" if row.total else None)
     return table
@@ -98,7 +125,9 @@ def _section(console: Console, title: str, lines: Sequence[str], *, mark: str = 
 
 def _say(console: Console, sentence: str, *, style: str = "", indent: str = "") -> None:
     """Print a sentence, wrapped at the console's width."""
-    for line in textwrap.wrap(sentence, console.width, initial_indent=indent, subsequent_indent=indent):
+    width = max(console.width, 20)
+    # A name such as gpu-price-feed stays in one piece.
+    for line in textwrap.wrap(sentence, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False):
         console.print(Text(line, style=style))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from beyond_chinchilla.costs.demand import Demand
 from beyond_chinchilla.costs.lifetime import HiredCompute, lifetime_cost, lifetime_flops
 from beyond_chinchilla.costs.models import reference_model
@@ -11,7 +13,10 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.optimise.problem import Problem, below_floor
 from beyond_chinchilla.scenario import schema
 from beyond_chinchilla.scenario.fields import chip_of
-from beyond_chinchilla.units import format_money
+from beyond_chinchilla.units import format_money, format_number
+
+# No one trains such a model; the target is a slip, or so near the floor that its digits decide.
+_MOST_PARAMS, _MOST_TOKENS = 1e18, 1e24
 
 
 def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
@@ -55,13 +60,26 @@ def target_loss(law: LossLaw, target: schema.Target) -> float:
     Raises
     ------
     InputError
-        At or below the law's floor, or a published model whose training tokens are not known.
+        At or below the law's floor, out of this world, or a published model whose training tokens are not known.
     """
+    with np.errstate(all="ignore"):
+        loss = _stated_loss(law, target)
+        point = law.compute_optimal(loss=loss)
+    if loss <= law.E:
+        raise InputError(below_floor(law, loss))
+    if not (1.0 <= point.params <= _MOST_PARAMS and 1.0 <= point.tokens <= _MOST_TOKENS):
+        raise InputError(
+            f"target loss {loss:.12g} under law {law.name}, whose floor is E = {law.E:g}, asks for a compute-optimal "
+            f"model of {format_number(float(point.params))} params on {format_number(float(point.tokens))} tokens; "
+            f"state one of 1 to {format_number(_MOST_PARAMS)} params and 1 to {format_number(_MOST_TOKENS)} tokens"
+        )
+    return loss
+
+
+def _stated_loss(law: LossLaw, target: schema.Target) -> float:
     if target.chinchilla is not None:
         return float(law.compute_optimal(params=law.counted_params(target.chinchilla)).loss)
     if target.loss is not None:
-        if target.loss <= law.E:
-            raise InputError(below_floor(law, target.loss))
         return target.loss
     assert target.model is not None
     if isinstance(target.model, str):

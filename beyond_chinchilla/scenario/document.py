@@ -40,7 +40,7 @@ class Document:
     tree : dict
         Keys are text; leaves are text, bool or None.
     lines : dict of tuple to int
-        1-based line of each key's value, by path: ``("demand", "requests")``.
+        1-based line of each key, or of an item of a list, by path: ``("demand", "requests")``.
     """
 
     name: str
@@ -180,7 +180,7 @@ class _Builder:
         if top is not None and isinstance(top.value, dict) and top.key is None:
             self.refuse("a key must be a single word, not a list or mapping")
         path = self.path()
-        self.document.lines[path] = self.line
+        self.document.lines.setdefault(path, self.line)
         value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
         self.stack.append(_Open(value, path, event.anchor))
 
@@ -204,10 +204,11 @@ class _Builder:
             self.document.lines[(*top.path, text)] = self.line
             return
         value: Any = text
-        # Plain and without a tag; `style` is None or "" for a plain scalar, depending on the parser.
-        if event.implicit[0] and text in _NULLS:
+        # `style` is None or "" for a plain scalar, depending on the parser.
+        plain = not event.style and event.tag is None
+        if plain and text in _NULLS:
             value = None
-        elif event.implicit[0] and text in _TRUTHS:
+        elif plain and text in _TRUTHS:
             value = _TRUTHS[text]
         if event.anchor:
             self.anchors[event.anchor] = (value, 1, 0)
@@ -260,7 +261,13 @@ class _Builder:
             self.refuse(f"tag {_shorten(tag)} is not allowed; write the value alone")
 
 
+def printable(text: str) -> str:
+    """Return a text with everything that could move a terminal's cursor replaced by ``?``."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _shorten(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -289,7 +296,7 @@ def override(document: Document, assignments: list[str]) -> None:
             mistakes.append(f"--set {_shorten(assignment)}: {problem}")
             continue
         if set(tree) != {"value"}:
-            mistakes.append(f"--set {_shorten(assignment)}: more than one value; write it like --set demand.requests=2B")
+            mistakes.append(f"--set {_shorten(assignment)}: more than one value; give --set once for each")
             continue
         value = tree["value"]
         node: Any = document.tree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,9 +13,12 @@ from pydantic_core import CoreSchema, core_schema
 from beyond_chinchilla.costs import hardware, models
 from beyond_chinchilla.errors import InputError, nearest
 from beyond_chinchilla.laws import catalogue
-from beyond_chinchilla.units import parse_quantity
+from beyond_chinchilla.units import parse_number, parse_quantity
 
 _LONGEST_TEXT = 200
+_PER_CENT = re.compile(r"\s*(%|per ?cent)\s*$")
+# Beyond these no quantity of this world lies, and products of several overflow.
+_LEAST, _MOST = 1e-18, 1e24
 
 
 class Section(BaseModel):
@@ -43,7 +47,7 @@ class _Kind:
 
 @dataclass(frozen=True)
 class Quantity(_Kind):
-    """A number in `unit`: above zero, or from zero on, and at most `most`.
+    """A number in `unit`: above zero, or from zero on.
 
     A bare number means `unit`; another unit of the same kind is converted.
     """
@@ -52,26 +56,24 @@ class Quantity(_Kind):
     description: str
     example: str
     zero: bool = False
-    most: float | None = None
 
     def read(self, value: Any) -> float:
         """Return the number in `unit`."""
         if value is None or isinstance(value, (dict, list, bool)):
             kind = f"a number in {self.unit}" if self.unit else "a number"
             raise InputError(f"expected {kind}, got {describe(value)}; write it like {self.example}")
-        number = parse_quantity(value, self.unit)
+        number = parse_quantity(value, self.unit) if self.unit else parse_number(value)
         if number < 0 or (number == 0 and not self.zero):
             bound = "zero or more" if self.zero else "above zero"
             raise InputError(f"{value} must be {bound}; write it like {self.example}")
-        if self.most is not None and number > self.most:
-            raise InputError(f"{value} is above {self.most:g}; write it like {self.example}")
+        if number and not _LEAST <= number <= _MOST:
+            raise InputError(f"{value} is not within {_LEAST:g} to {_MOST:g}; write it like {self.example}")
         return number
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema: a number, or text that starts like one."""
-        number: dict[str, Any] = {"type": "number", "minimum" if self.zero else "exclusiveMinimum": 0}
-        if self.most is not None:
-            number["maximum"] = self.most
+        least: dict[str, float] = {"minimum": 0} if self.zero else {"minimum": _LEAST}
+        number = {"type": "number", **least, "maximum": _MOST}
         text = {"type": "string", "pattern": r"^\s*\$?[-+.0-9]"}
         return {"anyOf": [number, text], "description": self.description, "examples": [self.example]}
 
@@ -87,7 +89,7 @@ class Share(_Kind):
         """Return the share as a number from 0 to 1."""
         if value is None or isinstance(value, (dict, list, bool)):
             raise InputError(f"expected a share, got {describe(value)}; write it like {self.example}")
-        number = parse_quantity(value, "")
+        number = parse_number(_PER_CENT.sub("%", value) if isinstance(value, str) else value)
         if not 0.0 < number <= 1.0:
             meant = f"{value}%" if str(value).strip().isdigit() and 1 < number <= 100 else self.example
             raise InputError(f"{value} must be above 0 and at most 100%; write it like {meant}")
@@ -96,7 +98,7 @@ class Share(_Kind):
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema: a number up to 1, or text that may end in a percent sign."""
         number = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
-        text = {"type": "string", "pattern": r"^\s*[.0-9]+\s*%?\s*$"}
+        text = {"type": "string", "pattern": r"^\s*\+?[.0-9]+([eE][-+]?[0-9]+)?\s*(%|per ?cent)?\s*$"}
         return {"anyOf": [number, text], "description": self.description, "examples": [self.example]}
 
 

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 from beyond_chinchilla.errors import InputError, ScenarioError, nearest
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.scenario.compile import compile_problem, law_of, target_loss
-from beyond_chinchilla.scenario.document import Document, Keys, override, read
+from beyond_chinchilla.scenario.document import Document, Keys, override, printable, read
 from beyond_chinchilla.scenario.fields import Section, describe
 from beyond_chinchilla.scenario.schema import ScenarioFile
 
-# Discriminators of pydantic unions, which stand in an error's place but not in the file.
+# Discriminators of pydantic unions, which stand in an error's place, but not in the file, after these keys.
 _TAGS = {"name", "inline"}
+_TAGGED = {"law", "model", "hardware"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Scenario:
         >>> scenario.to_dict()["demand"]
         {'tokens': 2000000000000.0}
         """
-        return check(Document(name=str(tree.get("name", "scenario")), tree=dict(tree)))
+        return check(Document(name=printable(str(tree.get("name") or "scenario")), tree=dict(tree)))
 
 
 def load(path: str | Path, assignments: Iterable[str] = ()) -> Scenario:
@@ -99,7 +100,7 @@ def check(document: Document) -> Scenario:
     if file is None or found:
         found.sort(key=lambda item: document.line(item[0]) or 0)
         raise ScenarioError([document.mistake(keys, message) for keys, message in found])
-    return Scenario(name=file.name or Path(document.name).stem, file=file)
+    return Scenario(name=file.name or printable(Path(document.name).stem), file=file)
 
 
 # Stands in for a section that has mistakes, so that the others can still be read.
@@ -137,19 +138,20 @@ def _across(document: Document, sections: Mapping[str, Any]) -> list[tuple[Keys,
                     "goes with objective flops; with cost give requests, input_tokens and output_tokens",
                 )
             )
-    if sections["law"] is not None and sections["target"] is not None:
+    law, target = sections["law"], sections["target"]
+    if law is not None and target is not None:
         try:
-            target_loss(law_of(sections["law"]), sections["target"])
+            target_loss(law_of(law), target)
         except InputError as error:
-            found.append((("target", next(iter(sections["target"].model_fields_set))), str(error)))
+            found.append((("target", *target.model_dump(exclude_none=True)), str(error)))
     return found
 
 
 def _mistakes(error: Any) -> list[tuple[Keys, str]]:
     """Put one pydantic error into our words; a row of hardware may hold several mistakes."""
-    keys: Keys = tuple(part for part in error["loc"] if part not in _TAGS or part == error["loc"][-1])
-    if keys and keys[-1] in _TAGS and len(keys) > 1:
-        keys = keys[:-1]
+    places = error["loc"]
+    befores = (None, *places)
+    keys: Keys = tuple(part for before, part in zip(befores, places, strict=False) if not _is_tag(before, part))
     kind, value = error["type"], error["input"]
     if kind == "value_error":
         return [(keys, line) for line in str(error["ctx"]["error"]).splitlines()]
@@ -160,6 +162,10 @@ def _mistakes(error: Any) -> list[tuple[Keys, str]]:
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return [(keys, f"expected keys below it, got {describe(value)}{_example(keys)}")]
     return [(keys, error["msg"].lower())]
+
+
+def _is_tag(before: Any, part: Any) -> bool:
+    return part in _TAGS and before in _TAGGED
 
 
 _EXAMPLES = {

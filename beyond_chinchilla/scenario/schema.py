@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.fields import (
@@ -52,6 +52,8 @@ class ModelSize(Section):
 class Target(Section):
     """The quality to reach, in exactly one way."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
     chinchilla: (
         Annotated[float, Quantity("params", "As good as the compute-optimal model of this size.", "30B")] | None
     ) = None
@@ -68,10 +70,10 @@ class Target(Section):
     @model_validator(mode="after")
     def exactly_one(self) -> Target:
         """Refuse two targets, and none."""
-        stated = sorted(self.model_fields_set)
+        stated = sorted(self.model_dump(exclude_none=True))
         if len(stated) != 1:
             found = f"{' and '.join(stated)} are both given; keep one" if stated else "is empty"
-            raise InputError(f"{found}: chinchilla: 30B, loss: 1.958 or model: llama-2-7b")
+            raise InputError(f"{found}; write chinchilla: 30B, loss: 1.958 or model: llama-2-7b")
         return self
 
 

@@ -53,7 +53,7 @@ def test_the_multiplier_that_reproduces_the_published_rows() -> None:
     ("training_price", "serving_price", "train", "total"),
     [
         # The authors' README, cost_calculator 30e9 --chinchilla, 1e9 requests of 500 + 100 tokens on A100-40GB INT8:
-        # prints $3.146e5 and $6.378e5, which are H100 bf16 at $2.00 and A100 at $1.10: it ignores the prices given to it.
+        # prints $3.146e5 and $6.378e5, which are H100 bf16 at $2.00 and A100 at $1.10: it ignores the prices given.
         (H100_PRICE, A100_40_PRICE, 3.146e5, 6.378e5),
         # Recomputed: with the prices that the README passes, $1.50 and $0.60
         (1.50, 0.60, 2.360e5, 4.123e5),
@@ -111,7 +111,8 @@ def test_the_bill_is_the_papers_equation(
 def test_the_compute_is_the_papers_equation(demand: Demand, N: float, D: float) -> None:
     compute = lifetime_flops(demand)
     # Sardana et al. 2024, Eq. 2: 6 N D_tr + 2 N D_inf
-    assert float(compute.value({"params": N, "tokens": D})) == pytest.approx(6 * N * D + 2 * N * demand.tokens, rel=1e-13)
+    by_hand = 6 * N * D + 2 * N * demand.tokens
+    assert float(compute.value({"params": N, "tokens": D})) == pytest.approx(by_hand, rel=1e-13)
     assert compute.unit == "FLOP"
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
 from strategies import floats, laws, log_floats, powered_laws, sizes
 
 from beyond_chinchilla.errors import InputError
@@ -138,10 +137,11 @@ def test_the_loss_falls_in_both_and_stays_above_its_floor(law: LossLaw, N: float
 def test_the_reducible_part_and_its_elasticity(law: LossLaw, gap: float) -> None:
     loss = law.E + gap
     R = float(law.reducible(loss))
-    assert R == pytest.approx((loss - law.E) ** (1 / law.power), rel=1e-14)
+    assert pytest.approx((loss - law.E) ** (1 / law.power), rel=1e-14) == R
     assert float(law.loss_of_reducible(R)) == pytest.approx(loss, rel=1e-13)
     h = 1e-5 * gap
-    numeric = (math.log(law.reducible(loss + h)) - math.log(law.reducible(loss - h))) / math.log((loss + h) / (loss - h))
+    up, down = (math.log(law.reducible(loss + step)) for step in (h, -h))
+    numeric = (up - down) / math.log((loss + h) / (loss - h))
     assert float(law.reducible_elasticity(loss)) == pytest.approx(numeric, rel=1e-6)
     assert np.isnan(law.reducible([law.E, law.E - 0.1])).all()
 
@@ -209,7 +209,7 @@ def test_the_frontier_is_the_closed_form_of_hoffmann(law: LossLaw, flops: float)
 
 @given(laws(), floats(0.05, 2.0))
 def test_the_authors_formulas_from_a_loss(law: LossLaw, gap: float) -> None:
-    # Authors' repository, utils.py: N = (A (alpha/beta + 1)/(l - E))^(1/alpha), D = (B (beta/alpha + 1)/(l - E))^(1/beta)
+    # Authors' utils.py: N = (A (alpha/beta + 1)/(l - E))^(1/alpha), D = (B (beta/alpha + 1)/(l - E))^(1/beta)
     point = law.compute_optimal(loss=law.E + gap)
     l_less_E = law.E + gap - law.E
     N = (law.A * (law.alpha / law.beta + 1) / l_less_E) ** (1 / law.alpha)

@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from strategies import demands, floats, general_problems, laws, lifetime_bills, log_floats, powered_laws, problems, sizes
+from strategies import (
+    demands,
+    floats,
+    general_problems,
+    laws,
+    lifetime_bills,
+    log_floats,
+    powered_laws,
+    problems,
+    sizes,
+)
 
 from beyond_chinchilla.costs.demand import Demand
 from beyond_chinchilla.costs.lifetime import HiredCompute, lifetime_cost, lifetime_flops
@@ -102,8 +112,8 @@ def test_the_first_worked_case_as_the_paper_says_it() -> None:
 
 
 def test_the_authors_compute_optimal_calculator() -> None:
-    # README: compute_optimal --loss 1.947 --inference_tokens 2e12: 2.418e10, 2.657e12; 70.96% of the params, 146.77% of the
-    # tokens and 95.22% of the cost of the Chinchilla model, which has 3.4081e10 and 1.8103e12
+    # README: compute_optimal --loss 1.947 --inference_tokens 2e12: 2.418e10, 2.657e12; 70.96% of the params, 146.77% of
+    # the tokens and 95.22% of the cost of the Chinchilla model, which has 3.4081e10 and 1.8103e12 (recomputed)
     plan = solve(_flops_problem(SARDANA, 1.947, 2e12))
     assert plan.best is not None
     assert plan.best.params == pytest.approx(2.418e10, abs=5e6)
@@ -262,13 +272,8 @@ def test_prices_times_k_cost_k_times_as_much_for_the_same_plan(problem: Problem,
     assert after.savings_fraction == pytest.approx(before.savings_fraction, rel=1e-9, abs=1e-14)
 
 
-def _more_demand(problem: Problem, k: float) -> Problem:
-    """Return the problem with k times the demand: the terms that it drives grow."""
-    terms = tuple(term.times(k) if "demand" in term.drivers else term for term in problem.cost.terms)
-    return replace(problem, cost=Posynomial(terms, problem.cost.unit))
-
-
 def _scaled(problem: Problem, driver: str, k: float) -> Problem:
+    """Return the problem with k times one input: the terms that it drives grow."""
     terms = tuple(term.times(k) if driver in term.drivers else term for term in problem.cost.terms)
     return replace(problem, cost=Posynomial(terms, problem.cost.unit))
 
@@ -278,17 +283,17 @@ def test_more_demand_means_a_smaller_model_on_more_tokens_for_more(
     law: LossLaw, size: float, served: float, more: float
 ) -> None:
     loss = float(law.compute_optimal(params=size).loss)
-    # From next to nothing to a hundred times what training the Chinchilla model costs
     problem = _flops_problem(law, loss, served)
-    before, after = solve(problem), solve(_more_demand(problem, more))
+    before, after = solve(problem), solve(_scaled(problem, "demand", more))
     assert before.best is not None
     assert after.best is not None
-    assert after.best.total > before.best.total
-    # Where training costs a billion times more than serving, or serving a billion times more, nothing moves visibly.
+    # Where training costs a million times more than serving, or serving than training, nothing moves visibly.
     slack = 1e-11
+    assert after.best.total >= before.best.total * (1 - slack)
     assert after.best.params <= before.best.params * (1 + slack)
     assert after.best.tokens >= before.best.tokens * (1 - slack)
     if 1e-6 < before.spend_ratio < 1e6:
+        assert after.best.total > before.best.total
         assert after.best.params < before.best.params
         assert after.best.tokens > before.best.tokens
         assert after.spend_ratio > before.spend_ratio
@@ -322,7 +327,8 @@ def test_the_total_is_the_objective_and_the_sum_of_its_terms(problem: Problem) -
         assert candidate.training_flops == pytest.approx(6 * candidate.params * candidate.tokens, rel=1e-14)
         assert candidate.tokens_per_param == candidate.tokens / candidate.params
         assert candidate.loss == pytest.approx(problem.target_loss, rel=1e-12)
-    assert plan.savings == pytest.approx(plan.baseline.total - plan.best.total, rel=1e-9, abs=1e-12 * plan.baseline.total)
+    saved = plan.baseline.total - plan.best.total
+    assert plan.savings == pytest.approx(saved, rel=1e-9, abs=1e-12 * plan.baseline.total)
 
 
 @given(problems())
@@ -362,7 +368,8 @@ def test_the_ends_of_the_range_cost_one_percent_more(problem: Problem) -> None:
         # Near the least size that reaches the target at all, N carries fewer digits than the cost.
         cost = _on_the_curve(problem, N)
         share = problem.law.A * N**-problem.law.alpha / problem.reducible
-        blur = 1e-15 * (1 + problem.target_loss / (problem.target_loss - problem.law.E)) / (1 - share) / problem.law.beta
+        magnified = 1 + problem.target_loss / (problem.target_loss - problem.law.E)
+        blur = 1e-15 * magnified / (1 - share) / problem.law.beta
         powers = problem.counted_cost.powers(("params", "tokens"))[:, 1].max()
         assert cost / plan.best.total == pytest.approx(1.01, rel=1e-9 + 10 * powers * blur)
 
@@ -551,10 +558,11 @@ def test_a_bill_without_a_minimum_is_unbounded(powers: dict[str, float], message
 
 def test_warnings_name_what_matters() -> None:
     problem = _flops_problem(SARDANA, float(SARDANA.compute_optimal(params=13e9).loss), 2e12)
-    assert solve(problem).warnings == (
+    (warning,) = solve(problem).warnings
+    assert warning == (
         "outside the range of the runs behind law sardana-2024: 1.25T tokens is 2.50x the largest fitted (500B); "
         "5.22e22 training FLOPs is 17.4x the largest fitted (3.00e21). Fits at typical ratios overestimate what extra "
-        "tokens bring there (Sardana et al. 2024, section 4)",
+        "tokens bring there (Sardana et al. 2024, section 4)"
     )
     # 1B quality lies inside the fitted range.
     inside = _flops_problem(SARDANA, float(SARDANA.compute_optimal(params=1e9).loss), 1e10)

@@ -1,0 +1,164 @@
+"""Many plans along one line: cost against quality, plan against demand, quality against budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.optimise.best_loss import BUDGET, solve_loss
+from beyond_chinchilla.optimise.limits import Limit
+from beyond_chinchilla.optimise.plan import Plan
+from beyond_chinchilla.optimise.problem import Problem
+from beyond_chinchilla.optimise.solver import locate, savings, solve
+from beyond_chinchilla.posynomial import Posynomial
+
+OVERS = ("target", "demand", "budget")
+MAX_POINTS = 10_000
+# How far a frontier reaches to both sides of the scenario, unless it is told.
+_SPANS = {"target": 10.0, "demand": 100.0, "budget": 10.0}
+_LEAST_FACTOR, _MOST_FACTOR = math.log(1e-12), math.log(1e12)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One plan of a frontier.
+
+    Attributes
+    ----------
+    over : str
+        What varies: ``"chinchilla_params"`` (the target as a compute-optimal size), ``"demand"`` (relative to the
+        scenario) or ``"budget"`` [unit of the bill].
+    at : float
+        Its value.
+    plan : Plan
+    """
+
+    over: str
+    at: float
+    plan: Plan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the point as one flat record; figures are None where there is no plan."""
+        best, plan = self.plan.best, self.plan
+        figures: dict[str, Any] = {
+            self.over: self.at,
+            "status": plan.status,
+            "target_loss": plan.target_loss,
+            "params": best.params if best else None,
+            "tokens": best.tokens if best else None,
+            "tokens_per_param": best.tokens_per_param if best else None,
+            "loss": best.loss if best else None,
+            "total": best.total if best else None,
+            "unit": plan.baseline.unit,
+            "baseline_params": plan.baseline.params,
+            "baseline_tokens": plan.baseline.tokens,
+            "baseline_total": plan.baseline.total,
+            "savings_fraction": plan.savings_fraction if best else None,
+            "kappa": plan.kappa,
+            "binding": " ".join(f"{row.label}.{row.side}" for row in plan.limits if row.binding),
+        }
+        return figures
+
+
+def trace(
+    problem: Problem, over: str, *, points: int = 50, low: float | None = None, high: float | None = None
+) -> list[Point]:
+    """Solve a problem at log-spaced values of its target, demand or budget.
+
+    Parameters
+    ----------
+    problem : Problem
+    over : {"target", "demand", "budget"}
+        The target as the size of the compute-optimal model of equal loss; demand as a factor; the whole bill.
+    points : int
+        From 2 to 10,000.
+    low, high : float, optional
+        Ends of the line; 1/10 and 10 times the scenario's target or bill, 1/100 and 100 times its demand.
+
+    Raises
+    ------
+    InputError
+        Another `over`, or a line that cannot be drawn.
+    """
+    if over not in OVERS:
+        raise InputError(f"--over {over}: trace one of {', '.join(OVERS)}")
+    if not 2 <= points <= MAX_POINTS:
+        raise InputError(f"--points {points}: give 2 to {MAX_POINTS:,}")
+    centre = {"target": _size, "demand": lambda _: 1.0, "budget": _bill}[over](problem)
+    low = centre / _SPANS[over] if low is None else low
+    high = centre * _SPANS[over] if high is None else high
+    if not (0 < low < high < math.inf):
+        raise InputError(f"the line must run from a positive low to a higher high, not from {low:g} to {high:g}")
+    draw = {"target": _at_size, "demand": _at_demand, "budget": _at_budget}[over]
+    return [draw(problem, float(at)) for at in np.geomspace(low, high, points)]
+
+
+def break_even(problem: Problem, fractions: Sequence[float] = (0.01, 0.05, 0.10)) -> list[tuple[float, float | None]]:
+    """Return for each saving the demand, relative to the problem's, from which the plan saves that much.
+
+    Savings against the Chinchilla model rise with demand, so that bisection finds the point; None where no demand
+    within twelve orders of magnitude gets there (a limit may stand in the way).
+    """
+    return [(fraction, _demand_for(problem, fraction)) for fraction in fractions]
+
+
+def scale_demand(problem: Problem, factor: float) -> Problem:
+    """Return the problem with every term that demand drives multiplied, in the bill and in the limits."""
+    limits = tuple(replace(limit, quantity=_scaled(limit.quantity, factor)) for limit in problem.limits)
+    return replace(problem, cost=_scaled(problem.cost, factor), flops=_scaled(problem.flops, factor), limits=limits)
+
+
+def _scaled(posynomial: Posynomial, factor: float) -> Posynomial:
+    terms = tuple(term.times(factor) if "demand" in term.drivers else term for term in posynomial.terms)
+    return Posynomial(terms, posynomial.unit)
+
+
+def _size(problem: Problem) -> float:
+    return float(problem.law.total_params(problem.law.compute_optimal(loss=problem.target_loss).params))
+
+
+def _bill(problem: Problem) -> float:
+    located = locate(replace(problem, limits=()))
+    return float(problem.counted_cost.value({"params": located.params, "tokens": located.tokens}))
+
+
+def _at_size(problem: Problem, size: float) -> Point:
+    law = problem.law
+    loss = float(law.compute_optimal(params=law.counted_params(size)).loss)
+    return Point("chinchilla_params", size, solve(replace(problem, target_loss=loss)))
+
+
+def _at_demand(problem: Problem, factor: float) -> Point:
+    return Point("demand", factor, solve(scale_demand(problem, factor)))
+
+
+def _at_budget(problem: Problem, budget: float) -> Point:
+    return Point("budget", budget, solve_loss(with_budget(problem, budget)))
+
+
+def with_budget(problem: Problem, budget: float) -> Problem:
+    """Return the problem with a ceiling on the whole bill, in place of one that it may have."""
+    others = tuple(limit for limit in problem.limits if limit.label != BUDGET)
+    unit = problem.cost.unit
+    ceiling = Limit(label=BUDGET, side="max", quantity=problem.cost, bound=budget, unit=unit, each=unit)
+    return replace(problem, limits=(*others, ceiling))
+
+
+def _demand_for(problem: Problem, fraction: float) -> float | None:
+    def saves(log_factor: float) -> bool:
+        scaled = scale_demand(problem, math.exp(log_factor))
+        located = locate(scaled)
+        return located.found and savings(scaled, located) >= fraction
+
+    low, high = _LEAST_FACTOR, _MOST_FACTOR
+    if not saves(high) or saves(low):
+        return None
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if saves(middle) else (middle, high)
+    return math.exp(high)

@@ -1,0 +1,131 @@
+"""The best quality that money buys: least loss under a ceiling on the whole bill, training and serving together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from beyond_chinchilla.errors import InputError, SolverError
+from beyond_chinchilla.optimise import advice, conflict, kkt
+from beyond_chinchilla.optimise.limits import Limit, price
+from beyond_chinchilla.optimise.plan import Candidate, Plan
+from beyond_chinchilla.optimise.problem import Problem, driver_shares
+from beyond_chinchilla.optimise.solver import LARGEST_GAP, assess, kappa_of, locate
+
+# A quality beyond any budget: where the search for the best one starts.
+_BEYOND = (1e18, 1e24)
+BUDGET = "total_cost"
+
+
+def solve_loss(problem: Problem) -> Plan:
+    """Return the plan of least loss under the limits, one of which must be a ceiling on the total bill.
+
+    The least cost of a loss falls with the loss, so that the best loss is the one whose cheapest plan just keeps
+    every limit: found by bisection, made exact by Newton's method on the optimality conditions of
+    ``minimise law subject to limits``, and certified as such.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its `target_loss` is not used.
+
+    Raises
+    ------
+    InputError
+        No limit on the total bill.
+    SolverError
+        The answer does not pass its own certificate.
+    """
+    budget = next((limit for limit in problem.limits if limit.label == BUDGET and limit.side == "max"), None)
+    if budget is None:
+        raise InputError(f"{problem.name}: objective loss needs limits.total_cost.max")
+    law = problem.law
+    start = replace(problem, target_loss=float(law.loss(*_BEYOND)))
+    least = conflict.least_loss(start, lambda other: locate(other).found)
+    if least is None:
+        return _nothing(problem, budget)
+    reached = replace(problem, target_loss=least)
+    near = locate(reached)
+    constraints = list(problem.ratios)
+    objective = law.posynomial()
+    logs = {"params": math.log(near.params), "tokens": math.log(near.tokens)}
+    logs, multipliers = kkt.polish(objective, constraints, logs, kkt.multipliers_at(objective, constraints, logs))
+    proof = kkt.certify(objective, constraints, logs, multipliers)
+    if not max(proof.duality_gap, proof.kkt_residual) <= LARGEST_GAP:
+        raise SolverError(
+            f"{problem.name}: objective loss stopped short of a proof: duality gap {proof.duality_gap:.1e}, "
+            f"KKT residual {proof.kkt_residual:.1e}, at most {LARGEST_GAP:.0e} each; please report the scenario"
+        )
+    N, D = math.exp(logs["params"]), math.exp(logs["tokens"])
+    best = assess(problem, N, D)
+    baseline = _chinchilla_for(problem, budget)
+    at = replace(problem, target_loss=best.loss)
+    # d ln loss / d ln R turns the duals of the law's posynomial into those of the loss.
+    slope = 1.0 / float(law.reducible_elasticity(best.loss))
+    rows = tuple(
+        price(limit, nu * slope, law, params=best.params, tokens=best.tokens, total=best.loss, unit="nats")
+        for limit, nu in zip(problem.limits, multipliers, strict=True)
+    )
+    saved = (baseline.loss - best.loss) / baseline.loss
+    return Plan(
+        name=problem.name,
+        status="optimal",
+        method=near.method,
+        law=law,
+        target_loss=best.loss,
+        objective="loss",
+        best=best,
+        baseline=baseline,
+        savings_fraction=saved,
+        kappa=kappa_of(at),
+        spend_ratio=problem.spend_ratio(logs),
+        elasticities=_elasticities(problem, logs, multipliers, slope),
+        limits=rows,
+        warnings=(*advice.warnings(law, best, N, None, saved), *problem.notes),
+        kkt_residual=proof.kkt_residual,
+        duality_gap=proof.duality_gap,
+    )
+
+
+def _elasticities(
+    problem: Problem, logs: dict[str, float], multipliers: tuple[float, ...], slope: float
+) -> dict[str, float]:
+    """Return d ln loss / d ln input: what the input drives in each limit, times the limit's dual."""
+    found = dict.fromkeys(("demand", "training_price", "serving_price"), 0.0)
+    for nu, ratio in zip(multipliers, problem.ratios, strict=True):
+        for driver, share in driver_shares(ratio, logs).items():
+            found[driver] = found.get(driver, 0.0) + nu * slope * share
+    return found
+
+
+def _chinchilla_for(problem: Problem, budget: Limit) -> Candidate:
+    """Return the compute-optimal model whose whole bill is the budget; it ignores the other limits."""
+    law = problem.law
+
+    def bill(log_N: float) -> float:
+        point = law.compute_optimal(params=math.exp(log_N))
+        logs = {"params": log_N, "tokens": math.log(point.tokens)}
+        return float(budget.ratio(law).log_value(logs))
+
+    low, high = 0.0, math.log(_BEYOND[0])
+    for _ in range(100):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if bill(middle) < 0 else (low, middle)
+    point = law.compute_optimal(params=math.exp(0.5 * (low + high)))
+    return assess(problem, float(point.params), float(point.tokens))
+
+
+def _nothing(problem: Problem, budget: Limit) -> Plan:
+    why = conflict.explain(problem, lambda other: locate(other).found)
+    return Plan(
+        name=problem.name,
+        status="infeasible",
+        method="auto",
+        law=problem.law,
+        target_loss=problem.target_loss,
+        objective="loss",
+        best=None,
+        baseline=_chinchilla_for(problem, budget),
+        warnings=(*why.sentences(problem.target_loss), *problem.notes),
+        conflict=why,
+    )

@@ -1,0 +1,150 @@
+"""Why there is no plan: which limits conflict, what loss they leave within reach, and how far each must give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+from beyond_chinchilla.optimise.limits import Limit
+from beyond_chinchilla.optimise.problem import Problem
+from beyond_chinchilla.units import format_amount
+
+# Six orders of magnitude: what a limit would have to give beyond that is no advice.
+_MOST_SLACK = math.log(1e6)
+_WIDEST_LOSS = math.log(1e12)
+_DIGITS = 4
+
+Feasible = Callable[[Problem], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """An explanation of infeasibility.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        The smallest set of limits that cannot all hold; ``"target"`` stands for the loss.
+    least_loss : float or None
+        The least loss [nats/token] within the limits; None where they exclude each other at any loss.
+    reliefs : tuple of (Limit, float)
+        Each conflicting limit that alone could make room, with the bound at which a plan exists.
+    """
+
+    labels: tuple[str, ...]
+    least_loss: float | None
+    reliefs: tuple[tuple[Limit, float], ...]
+
+    def sentences(self, target_loss: float) -> list[str]:
+        """Return the explanation in words."""
+        names = " and ".join(self.labels)
+        lines = [f"no plan: {names} cannot hold together"]
+        if self.least_loss is None:
+            lines.append("the limits exclude each other at any loss")
+        else:
+            lines.append(f"the least loss within the limits is {self.least_loss:.4f}, the target is {target_loss:.4f}")
+        for limit, bound in self.reliefs:
+            verb = "raise" if limit.side == "max" else "lower"
+            enough = _outward(bound, limit.side)
+            lines.append(
+                f"a plan exists if you {verb} {limit.label} {limit.side} from "
+                f"{format_amount(limit.bound, limit.unit)} to {format_amount(enough, limit.unit, _DIGITS)}"
+            )
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation as JSON holds it."""
+        reliefs = [
+            {"label": limit.label, "side": limit.side, "bound": limit.bound, "needed": bound, "unit": limit.unit}
+            for limit, bound in self.reliefs
+        ]
+        return {"limits": list(self.labels), "least_loss": self.least_loss, "reliefs": reliefs}
+
+
+def explain(problem: Problem, feasible: Feasible) -> Conflict:
+    """Explain why no plan exists.
+
+    Parameters
+    ----------
+    problem : Problem
+        Infeasible.
+    feasible : callable
+        Says whether a problem has a plan.
+    """
+    limits = smallest_conflict(problem, feasible)
+    with_target = not _excluded(problem, limits, feasible)
+    labels = [f"{limit.label} {limit.side}" for limit in limits] + (["target"] if with_target else [])
+    reliefs = [(limit, relief) for limit in limits if (relief := _relief(problem, limit, feasible)) is not None]
+    return Conflict(labels=tuple(labels), least_loss=least_loss(problem, feasible), reliefs=tuple(reliefs))
+
+
+def smallest_conflict(problem: Problem, feasible: Feasible) -> tuple[Limit, ...]:
+    """Return a smallest set of limits that excludes a plan, together with the target or without.
+
+    Two variables: convex sets of which every three meet all meet (Helly), so that three at most are needed; with
+    more variables, limits are dropped one by one from the whole set as long as the rest still conflicts.
+    """
+    for size in (1, 2, 3):
+        for some in combinations(problem.limits, size):
+            if not feasible(replace(problem, limits=some)):
+                return some
+    kept = list(problem.limits)
+    for limit in problem.limits:
+        fewer = [other for other in kept if other is not limit]
+        if not feasible(replace(problem, limits=tuple(fewer))):
+            kept = fewer
+    return tuple(kept)
+
+
+def least_loss(problem: Problem, feasible: Feasible) -> float | None:
+    """Return the least loss within the limits [nats/token], by bisection; None if they exclude each other."""
+    law, start = problem.law, math.log(problem.reducible)
+
+    def reaches(log_R: float) -> bool:
+        return feasible(replace(problem, target_loss=float(law.loss_of_reducible(math.exp(log_R)))))
+
+    # Floors on N and D may leave only models that are far better than a very weak target: those count.
+    top = _first(reaches, start, start + _WIDEST_LOSS)
+    return None if top is None else float(law.loss_of_reducible(math.exp(top)))
+
+
+def _outward(bound: float, side: str) -> float:
+    """Round a bound to few digits so that it still makes room: up for a max, down for a min."""
+    scale = 10.0 ** (_DIGITS - 1 - math.floor(math.log10(bound)))
+    return (math.ceil if side == "max" else math.floor)(bound * scale) / scale
+
+
+def _excluded(problem: Problem, limits: Sequence[Limit], feasible: Feasible) -> bool:
+    """Say whether the limits exclude each other however weak the target."""
+    return least_loss(replace(problem, limits=tuple(limits)), feasible) is None
+
+
+def _relief(problem: Problem, limit: Limit, feasible: Feasible) -> float | None:
+    """Return the nearest bound of one limit at which a plan exists; None if it cannot help alone."""
+    sign = 1.0 if limit.side == "max" else -1.0
+
+    def bound(slack: float) -> float:
+        return limit.bound * math.exp(sign * slack)
+
+    def helps(slack: float) -> bool:
+        loose = replace(limit, bound=bound(slack))
+        others = tuple(loose if other is limit else other for other in problem.limits)
+        return feasible(replace(problem, limits=others))
+
+    slack = _first(helps, 0.0, _MOST_SLACK)
+    return None if slack is None else bound(slack)
+
+
+def _first(holds: Callable[[float], bool], low: float, high: float) -> float | None:
+    """Return where a condition that stays true once it is true begins to hold, to within rounding."""
+    if not holds(high):
+        return None
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if holds(middle) else (middle, high)
+        if high - low <= 1e-12 * max(1.0, abs(high)):
+            break
+    return high

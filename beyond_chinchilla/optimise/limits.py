@@ -1,0 +1,169 @@
+"""What a team cannot exceed, or must not fall below: posynomials with a bound, a unit and a price."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.posynomial import Posynomial, monomial
+
+# Floors under anything else are not convex: a floor on spend has no certified optimum.
+FLOORS = ("params", "tokens", "tokens_per_param")
+_BINDING = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """One bound on one quantity of a plan.
+
+    Parameters
+    ----------
+    label : str
+        The key in the scenario: ``"serving_memory"``.
+    side : {"max", "min"}
+    quantity : Posynomial
+        What is bounded, in ``params`` (total) and ``tokens``, in `unit`.
+    bound : float
+        In `unit`, above zero.
+    unit : str
+        ``"day"``, ``"GB"``, ``"USD"``.
+    each : str
+        What one unit of the bound is called when it is priced: ``"parameter"``, ``"day"``.
+    """
+
+    label: str
+    side: str
+    quantity: Posynomial
+    bound: float
+    unit: str
+    each: str
+
+    def __post_init__(self) -> None:
+        if self.side not in ("max", "min"):
+            raise InputError(f"limit {self.label}: side must be max or min, not {self.side}")
+        if self.side == "min" and self.label not in FLOORS:
+            raise InputError(f"limit {self.label}: min is not possible: a floor on spend has no certified optimum")
+        if not (math.isfinite(self.bound) and self.bound > 0):
+            raise InputError(f"limit {self.label}: {self.side} must be above zero and finite, not {self.bound}")
+
+    def value(self, params: float, tokens: float) -> float:
+        """Return the quantity [unit] of a model of `params` total parameters."""
+        return float(self.quantity.value({"params": params, "tokens": tokens}))
+
+    def broken(self, params: float, tokens: float) -> bool:
+        """Say whether a model breaks the limit, beyond rounding."""
+        over = math.log(self.value(params, tokens) / self.bound)
+        return (over if self.side == "max" else -over) > 1e-9
+
+    def ratio(self, law: LossLaw) -> Posynomial:
+        """Return the posynomial that must be at most 1, in parameters as the law counts them.
+
+        Raises
+        ------
+        InputError
+            A ceiling on tokens per parameter under a law that counts no embeddings, which is no posynomial.
+        """
+        if self.side == "max":
+            ratio = self.quantity.times(1.0 / self.bound, unit="")
+            if law.counts == "total":
+                return ratio
+            try:
+                return ratio.substitute("params", law.total_params_posynomial())
+            except InputError:
+                raise InputError(
+                    f"limit {self.label}: max is not possible under law {law.name}, which counts no embeddings"
+                ) from None
+        if self.label == "params":
+            return monomial("params", float(law.counted_params(self.bound)), {"params": -1.0})
+        (term,) = self.quantity.terms
+        inverse = {name: -float(power) for name, power in term.powers.items()}  # type: ignore[arg-type]
+        ratio = monomial(self.label, self.bound / float(term.coefficient), inverse)  # type: ignore[arg-type]
+        return ratio if law.counts == "total" else ratio.substitute("params", law.total_params_posynomial())
+
+    def stretch(self, law: LossLaw) -> float:
+        """Return d ln(bound as the law counts) / d ln bound; 1 but for a floor on params without embeddings."""
+        if self.side == "max" or self.label != "params" or law.counts == "total":
+            return 1.0
+        counted = float(law.counted_params(self.bound))
+        terms = law.total_params_posynomial()
+        return 1.0 / float(terms.log_gradient({"params": math.log(counted)}, ["params"])[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitRow:
+    """A limit at a plan, with its price.
+
+    Attributes
+    ----------
+    label, side, unit, each : str
+        Of the limit.
+    value, bound : float
+        Of the quantity at the plan, and what it may be [unit].
+    binding : bool
+        Whether the plan touches the bound.
+    redundant : bool
+        Whether it binds beside a proportional limit that carries the price.
+    elasticity : float
+        d ln total / d ln bound: zero or negative for a max, zero or positive for a min.
+    shadow_price : float
+        What one unit of slack would save [unit of the bill per unit], >= 0.
+    price_unit : str
+        ``"USD per day"``.
+    """
+
+    label: str
+    side: str
+    unit: str
+    each: str
+    value: float
+    bound: float
+    binding: bool
+    redundant: bool
+    elasticity: float
+    shadow_price: float
+    price_unit: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON holds it."""
+        return {
+            "label": self.label,
+            "side": self.side,
+            "value": self.value,
+            "bound": self.bound,
+            "bound_unit": self.unit,
+            "binding": self.binding,
+            "redundant": self.redundant,
+            "elasticity": self.elasticity,
+            "shadow_price": self.shadow_price,
+            "unit": self.price_unit,
+        }
+
+
+def price(
+    limit: Limit, multiplier: float, law: LossLaw, *, params: float, tokens: float, total: float, unit: str
+) -> LimitRow:
+    """Return a limit's row at a plan, given its dual of the geometric program.
+
+    The dual of ``ratio <= 1`` is minus d ln total / d ln bound of a max, and plus that of a min (Boyd et al. 2007,
+    section 3.3).
+    """
+    value = limit.value(params, tokens)
+    slack = abs(math.log(value / limit.bound))
+    binding = slack <= _BINDING
+    elasticity = (-multiplier if limit.side == "max" else multiplier) * limit.stretch(law) if binding else 0.0
+    return LimitRow(
+        label=limit.label,
+        side=limit.side,
+        unit=limit.unit,
+        each=limit.each,
+        value=value,
+        bound=limit.bound,
+        binding=binding,
+        redundant=binding and multiplier == 0.0,
+        elasticity=elasticity,
+        shadow_price=abs(elasticity) * total / limit.bound,
+        price_unit=f"{unit} per {limit.each}",
+    )
