@@ -4,7 +4,7 @@
 >>> law = bc.law("sardana-2024")
 >>> best = bc.optimum(law, law.compute_optimal(params=13e9).loss, train_rate=6.0, serve_rate=2 * 2e12)
 >>> f"{best.params:.4g} parameters on {best.tokens:.5g} tokens"
-'6.969e+09 parameters on 1.2479e+12 tokens'
+'6.969e+09 parameters on 1.2478e+12 tokens'
 """
 
 from __future__ import annotations

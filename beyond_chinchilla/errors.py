@@ -81,3 +81,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean '{folded[close[0]]}'?"
     return "known: " + ", ".join(known)
+
+
+def printable(text: str) -> str:
+    """Return a text with everything that could move a terminal's cursor replaced by ``?``."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -232,6 +232,17 @@ def _significant(value: float, digits: int) -> str:
     return f"{value:.{decimals}f}"
 
 
+def format_size(value: float) -> str:
+    """Write a number as a name: without the zeros that only state precision.
+
+    >>> format_size(3e10), format_size(1.3612e10)
+    ('30B', '13.6B')
+    """
+    text = format_number(value)
+    digits, suffix = (text[:-1], text[-1]) if text[-1].isalpha() else (text, "")
+    return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + suffix
+
+
 def format_money(value: float, digits: int = 3) -> str:
     """Write dollars.
 
@@ -259,6 +270,8 @@ def format_percent(fraction: float, decimals: int = 1) -> str:
     """
     if 0 < abs(fraction) < 1e-6:
         return "under 0.0001%"
+    # -0.0 is nothing.
+    fraction += 0.0
     if fraction != 0 and abs(fraction) * 100 < 0.5 * 10**-decimals:
         return f"{_significant(fraction * 100, 2)}%"
     return f"{fraction * 100:.{decimals}f}%"

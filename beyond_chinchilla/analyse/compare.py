@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.optimise.locate import assess, locate
 from beyond_chinchilla.optimise.plan import Candidate
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.optimise.solver import assess, locate
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.laws import catalogue
+from beyond_chinchilla.optimise.locate import locate, savings
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.optimise.solver import locate, savings
 
 
 @dataclass(frozen=True, kw_only=True)

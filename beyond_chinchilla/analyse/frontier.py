@@ -12,9 +12,10 @@ import numpy as np
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.optimise.best_loss import BUDGET, solve_loss
 from beyond_chinchilla.optimise.limits import Limit
+from beyond_chinchilla.optimise.locate import locate, savings
 from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.optimise.solver import locate, savings, solve
+from beyond_chinchilla.optimise.solver import solve
 from beyond_chinchilla.posynomial import Posynomial
 
 OVERS = ("target", "demand", "budget")

@@ -9,9 +9,9 @@ from typing import Any
 
 from beyond_chinchilla.costs.flops import Architecture
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.optimise.locate import assess
 from beyond_chinchilla.optimise.plan import Candidate
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.optimise.solver import assess
 from beyond_chinchilla.units import format_number
 
 # A proposal's size lies within this factor of the plan's.

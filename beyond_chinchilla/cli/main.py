@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from beyond_chinchilla.errors import BeyondChinchillaError
+from beyond_chinchilla.errors import BeyondChinchillaError, printable
 
 # One file a command, imported when it is called: a cold start counts milliseconds.
-COMMANDS = ("solve", "laws", "hardware", "models", "new", "schema")
+COMMANDS = ("solve", "frontier", "laws", "hardware", "models", "new", "schema")
 _OWN_OPTIONS = {"-h", "--help", "--version"}
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -39,8 +39,6 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BeyondChinchillaError as error:
-            from beyond_chinchilla.scenario.document import printable
-
             # The message's lines say already where they belong: no prefix. A file's name, or a name in it, may hold
             # escape codes.
             click.echo("\n".join(printable(line) for line in str(error).split("\n")), err=True)

@@ -2,47 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from beyond_chinchilla.cli import output as out
-from beyond_chinchilla.errors import ScenarioError
-from beyond_chinchilla.optimise.solver import METHODS, solve
-from beyond_chinchilla.report import markdown, rows, tables
+from beyond_chinchilla.errors import InputError, ScenarioError
+from beyond_chinchilla.optimise.locate import METHODS
+from beyond_chinchilla.optimise.solver import solve
+from beyond_chinchilla.report import blocks, markdown, rows, tables
 from beyond_chinchilla.scenario.load import Scenario, load
 
 if TYPE_CHECKING:
-    from beyond_chinchilla.analyse.disagreement import Opinion
     from beyond_chinchilla.optimise.plan import Plan
+    from beyond_chinchilla.optimise.problem import Problem
+    from beyond_chinchilla.report.blocks import Block
+
+
+@dataclass
+class _Extras:
+    """What is shown beside a plan: parts of the page, and keys of the JSON."""
+
+    parts: list[Block] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
 
 
 @click.command("solve", short_help="Solve scenarios (the default command).")
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.requests=2B.")
 @click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="Force a solver.")
+@click.option("--verify", is_flag=True, help="Solve by every method that can, and print how far they disagree.")
+@click.option("--break-even", is_flag=True, help="The demand from which the plan saves 1%, 5% and 10%.")
+@click.option("--realise", is_flag=True, help="Architectures near the plan, and what rounding to them costs.")
+@click.option("--vocabulary", type=click.IntRange(min=1), default=128_000, show_default=True, help="For --realise.")
 @out.output_options
 def command(
-    scenarios: tuple[str, ...], assignments: tuple[str, ...], method: str, format_: str | None, output: Path | None
+    scenarios: tuple[str, ...],
+    assignments: tuple[str, ...],
+    method: str,
+    verify: bool,
+    break_even: bool,
+    realise: bool,
+    vocabulary: int,
+    format_: str | None,
+    output: Path | None,
 ) -> None:
     """Solve SCENARIO files: parameters and tokens of least lifetime cost at the target quality.
 
     \b
     bc-opt scenarios/1B-requests.yaml
     bc-opt scenarios/1B-requests.yaml --set demand.requests=5B --set serving.decode_mfu=5%
+    bc-opt scenarios/1B-requests.yaml --realise --break-even --verify
     bc-opt scenarios/*.yaml --format csv
     """
     chosen = out.choose_format(format_, output)
     loaded = _load_all(scenarios, assignments)
-    plans = [solve(scenario, method) for scenario in loaded]
+    problems = [scenario.to_problem() for scenario in loaded]
+    plans = [solve(problem, method) for problem in problems]
+    extras = []
+    for scenario, problem, plan in zip(loaded, problems, plans, strict=True):
+        extra = _Extras()
+        if plan.best is not None:
+            _add_comparisons(extra, scenario, problem, plan)
+            if break_even:
+                _add_break_even(extra, scenario, problem)
+            if realise:
+                _add_architectures(extra, problem, plan.best.params, vocabulary)
+            if verify:
+                _add_verification(extra, problem)
+        extras.append(extra)
     if len(plans) > 1:
-        _several(plans, chosen, output)
+        _several(plans, extras, chosen, output)
     else:
-        _one(loaded[0], plans[0], chosen, output)
+        _one(problems[0], plans[0], extras[0], chosen, output)
     failed = [plan for plan in plans if plan.best is None]
     for plan in failed:
-        click.echo(f"{plan.name}: {plan.status}", err=True)
+        click.echo(f"{plan.name}: {plan.status}: {plan.warnings[0]}", err=True)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -61,35 +99,82 @@ def _load_all(paths: tuple[str, ...], assignments: tuple[str, ...]) -> list[Scen
     return loaded
 
 
-def _one(scenario: Scenario, plan: Plan, chosen: str, output: Path | None) -> None:
+def _add_comparisons(extra: _Extras, scenario: Scenario, problem: Problem, plan: Plan) -> None:
+    models = scenario.compared_models()
+    if not models:
+        return
+    from beyond_chinchilla.analyse.compare import compare
+
+    at = replace(problem, target_loss=plan.target_loss)
+    found = [compare(at, name, params=params, tokens=tokens) for name, params, tokens in models]
+    extra.parts.append(blocks.comparisons(found))
+    extra.record["comparison"] = [item.to_dict() for item in found]
+
+
+def _add_break_even(extra: _Extras, scenario: Scenario, problem: Problem) -> None:
+    from beyond_chinchilla.analyse import frontier
+
+    if problem.objective == "loss" or problem.start_from is not None:
+        raise InputError(f"{problem.name}: --break-even compares costs at a target; it needs a plain scenario")
+    found = frontier.break_even(problem)
+    demand, unit = scenario.demand()
+    extra.parts.append(blocks.break_even(found, demand, unit))
+    extra.record["break_even"] = [
+        {"savings_fraction": fraction, "demand": None if factor is None else factor * demand, "unit": unit}
+        for fraction, factor in found
+    ]
+
+
+def _add_architectures(extra: _Extras, problem: Problem, params: float, vocabulary: int) -> None:
+    from beyond_chinchilla.analyse.realise import realise
+
+    found = realise(problem, params, vocabulary=vocabulary)
+    extra.parts.append(blocks.realisations(found))
+    extra.record["architectures"] = [item.to_dict() for item in found]
+
+
+def _add_verification(extra: _Extras, problem: Problem) -> None:
+    from beyond_chinchilla.optimise.locate import verify
+
+    if problem.objective == "loss" or problem.start_from is not None:
+        raise InputError(f"{problem.name}: --verify compares solvers of least cost; it needs a plain scenario")
+    found = verify(problem)
+    extra.parts.append(blocks.verification(found))
+    extra.record["verification"] = found
+
+
+def _one(problem: Problem, plan: Plan, extra: _Extras, chosen: str, output: Path | None) -> None:
     from beyond_chinchilla.analyse.disagreement import equivalent_size, other_laws
 
-    problem = scenario.to_problem()
-    opinions = other_laws(problem)
+    asked = replace(problem, target_loss=plan.target_loss, objective="cost", start_from=None)
+    opinions = other_laws(asked) if plan.best is not None else []
     if chosen == "json":
-        out.emit(tables.to_json(_with_opinions(plan, opinions)), output)
+        opinion_rows = [opinion.to_dict() for opinion in opinions]
+        out.emit(tables.to_json({**plan.to_dict(), "law_disagreement": opinion_rows, **extra.record}), output)
     elif chosen == "csv":
         out.emit(tables.to_csv([rows.flat(plan)]), output)
     elif chosen == "markdown":
-        out.emit(markdown.page(plan, opinions), output)
+        out.emit(markdown.page(plan, opinions, equivalent_size(asked), extra.parts), output)
     else:
         from beyond_chinchilla.report import text
 
-        out.show(lambda console: text.print_page(console, plan, opinions, equivalent_size(problem)), output)
+        out.show(lambda console: text.print_page(console, plan, opinions, equivalent_size(asked), extra.parts), output)
 
 
-def _with_opinions(plan: Plan, opinions: list[Opinion]) -> dict[str, object]:
-    return {**plan.to_dict(), "law_disagreement": [opinion.to_dict() for opinion in opinions]}
-
-
-def _several(plans: list[Plan], chosen: str, output: Path | None) -> None:
+def _several(plans: list[Plan], extras: Sequence[_Extras], chosen: str, output: Path | None) -> None:
+    titled = [
+        replace(part, title=f"{plan.name}: {part.title}")
+        for plan, extra in zip(plans, extras, strict=True)
+        for part in extra.parts
+    ]
     if chosen == "json":
-        out.emit(tables.to_json([plan.to_dict() for plan in plans]), output)
+        records = [{**plan.to_dict(), **extra.record} for plan, extra in zip(plans, extras, strict=True)]
+        out.emit(tables.to_json(records), output)
     elif chosen == "csv":
         out.emit(tables.to_csv([rows.flat(plan) for plan in plans]), output)
     elif chosen == "markdown":
-        out.emit(markdown.comparison(plans), output)
+        out.emit(markdown.comparison(plans, titled), output)
     else:
         from beyond_chinchilla.report import text
 
-        out.show(lambda console: text.print_comparison(console, plans), output)
+        out.show(lambda console: text.print_comparison(console, plans, titled), output)

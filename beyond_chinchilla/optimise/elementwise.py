@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 BLOCK = 1 << 14
 _STEPS = 100
 _TOLERANCE = 1e-14
+# Newton's method squares what it misses by: after a step of this size nothing is left but rounding.
+_LAST_STEP = 1e-10
 _WIDEST = 600.0
 # A limit counts as met when it is over by no more than rounding.
 _SLIP = 1e-12
@@ -58,7 +60,7 @@ class Minima:
     iterations : ndarray of int
         Newton steps of the unlimited problem.
     residual : ndarray
-        Last step of z, relative: how well the stationary point is known.
+        Last step of z, relative; what it missed by before. Newton's method squares it, down to rounding.
     """
 
     params: Array
@@ -152,7 +154,11 @@ class _Bill:
 
     def shares(self, n: Array, d: Array) -> tuple[Array, list[Array]]:
         """Return ln of the sum, and the share of each term."""
-        terms = [log + p * n + r * d for log, p, r in zip(self.logs, self.p, self.r, strict=True)]
+        # A power of nought is left out, not multiplied: n or d may be infinite.
+        terms = [
+            (log + p * n if p else log) + (r * d if r else 0.0)
+            for log, p, r in zip(self.logs, self.p, self.r, strict=True)
+        ]
         peak = np.maximum.reduce(terms)
         weights = [np.exp(term - peak) for term in terms]
         total = sum(weights[1:], weights[0])
@@ -251,15 +257,21 @@ def _stationary(curve: _Curve, cost: _Bill) -> tuple[Array, NDArray[np.int8], ND
         return z, np.full(size, Status.UNBOUNDED, dtype=np.int8), iterations, residual
     low, high = np.full(size, -_WIDEST), np.full(size, _WIDEST)
     moving = np.ones(size, dtype=bool)
+    last = np.zeros(size)
     for _ in range(_STEPS):
         G, slope = curve.balance(cost, z)
         low, high = np.where(G < 0, z, low), np.where(G < 0, high, z)
-        step = z - G / slope
-        step = np.where((slope > 0) & (step >= low) & (step <= high), step, 0.5 * (low + high))
+        move = -G / slope
+        step = z + move
+        # Where G bends sharply Newton's method may go to and fro for ever: then not.
+        bounces = (move * last < 0) & (np.abs(move) > 0.5 * np.abs(last))
+        newton = (slope > 0) & (step >= low) & (step <= high) & ~bounces
+        last = move
+        step = np.where(newton, step, 0.5 * (low + high))
         residual = np.where(moving, np.abs(step - z) / np.maximum(1.0, np.abs(z)), residual)
         z = np.where(moving, step, z)
         iterations += moving
-        moving &= ~(residual <= _TOLERANCE)
+        moving &= ~(residual <= np.where(newton, _LAST_STEP, _TOLERANCE))
         if not moving.any():
             break
     status = np.where(moving, np.int8(Status.NOT_CONVERGED), np.int8(Status.OPTIMAL))

@@ -106,8 +106,11 @@ def solve_gp(
     return _explain(stack, constraints, y, result)
 
 
-def _solve_from(stack: Stack, y: Array) -> GpResult:
-    """Solve from a reference point; infeasible is only the solver's word."""
+def _solve_from(stack: Stack, y: Array, reached: bool = True) -> GpResult:
+    """Solve from a reference point; infeasible is only the solver's word.
+
+    With `reached` a least cost that is only approached, ever farther out, is unbounded.
+    """
     why = ""
     for tolerance in _TOLERANCES:
         said, x, prices = _run(stack, y, tolerance)
@@ -124,7 +127,7 @@ def _solve_from(stack: Stack, y: Array) -> GpResult:
             continue
         polished, nu = newton(stack, x, prices)
         if _proved(stack, polished, nu):
-            if _flat(stack, polished, nu) and (message := _falling_direction(stack)):
+            if reached and _flat(stack, polished, nu) and (message := _falling_direction(stack)):
                 return GpResult("unbounded", message=message)
             return GpResult("optimal", stack.logs(polished), tuple(np.maximum(nu, 0.0).tolist()))
         # What was nearly right scales the next attempt.
@@ -164,7 +167,7 @@ def _explain(stack: Stack, constraints: Sequence[Posynomial], y: Array, first: G
         ],
     )
     known = stack.logs(y) | {excess: 0.0}
-    found = _solve_from(relaxed, relaxed.point(known))
+    found = _solve_from(relaxed, relaxed.point(known), reached=False)
     if found.status != "optimal":
         return GpResult("failed", message=first.message or "no plan found, and no proof that there is none")
     largest = found.logs[excess]

@@ -151,8 +151,8 @@ def polish(
         Logs and multipliers of the best point met, judged by its KKT residual: never a worse one than given.
     """
     stack = Stack(objective, constraints)
-    y, nu = newton(stack, stack.point(logs), np.asarray(multipliers, dtype=float))
-    return stack.logs(y), tuple(nu.tolist())
+    y, prices = newton(stack, stack.point(logs), np.asarray(multipliers, dtype=float))
+    return stack.logs(y), tuple(prices.tolist())
 
 
 def newton(stack: Stack, y: Array, multipliers: Array) -> tuple[Array, Array]:
@@ -161,17 +161,15 @@ def newton(stack: Stack, y: Array, multipliers: Array) -> tuple[Array, Array]:
     Each step solves the quadratic program of Hessian and gradients exactly (sequential quadratic programming,
     Nocedal & Wright 2006, algorithm 18.1), so the set of active limits comes out of it.
     """
-    best_y, best_nu, best = y, multipliers, kkt_residual(stack.at(y), multipliers)
-    best = best if math.isfinite(best) else math.inf
-    basis: list[int] | None = None
-    nu, idle = multipliers, 0
+    here = stack.at(y)
+    best_y, best_nu, best = y, multipliers, kkt_residual(here, multipliers)
+    if not math.isfinite(best):
+        return y, multipliers
+    fitted = price_limits(here, _NEAR)
+    basis = np.flatnonzero(fitted).tolist()
+    nu, idle = (fitted if kkt_residual(here, fitted) < best else multipliers), 0
     for _ in range(_STEPS):
         here = stack.at(y)
-        if basis is None:
-            fitted = price_limits(here, _NEAR)
-            basis = np.flatnonzero(fitted).tolist()
-            if not kkt_residual(here, nu) <= kkt_residual(here, fitted):
-                nu = fitted
         curvature = stack.hessian(here, np.maximum(nu, 0.0))
         step, nu, basis = _quadratic_step(here, curvature, basis)
         length = float(np.abs(step).max(initial=0.0))
@@ -383,20 +381,23 @@ def certify_stack(stack: Stack, y: Array, multipliers: Array, box: float = BOX) 
 
 def _orthogonal_weights(stack: Stack, weights: Array) -> Array:
     """Move weights >= 0 by little so that A^T w = 0, and the objective's still add up to 1."""
-    system = np.vstack((stack.powers.T, stack.owner == 0))
+    first = slice(0, int(stack.counts[0]))
     best, least = weights, math.inf
     for _ in range(_CORRECTIONS):
-        wrong = system @ weights
-        wrong[-1] -= 1.0
-        size = float(np.abs(wrong).max())
+        wrong = stack.powers.T @ weights
+        size = float(np.abs(wrong).max(initial=0.0))
         stuck = size > 0.99 * least
         if size < least:
             best, least = weights, size
         if stuck or size <= _CLOSED:
             break
         roots = np.sqrt(weights)
-        change = -np.linalg.lstsq(system * roots, wrong, rcond=None)[0] * roots
+        system = stack.powers.T * roots
+        # Whatever moves, the weights of the objective add up to 1: without that there is no bound.
+        system[:, first] -= np.outer(system[:, first] @ roots[first], roots[first])
+        change = -np.linalg.lstsq(system, wrong, rcond=None)[0] * roots
         falls = np.divide(-change, weights, out=np.zeros_like(change), where=weights > 0)
         # No weight turns negative; a step that stops short is followed by another from there.
         weights = weights + change * min(1.0, 0.9 / max(float(falls.max()), 0.9))
+        weights[first] /= weights[first].sum()
     return best

@@ -98,8 +98,8 @@ class Plan:
         1 - cost (or loss) of the plan / that of the baseline, free of cancellation.
     kappa : float or None
         Serving over training spend of the baseline; None where the bill is not a N D + b N.
-    spend_ratio : float
-        Serving over training spend of the plan.
+    spend_ratio : float or None
+        Serving over training spend of the plan; None where there is no training to pay.
     elasticities : mapping of str to float
         d ln cost / d ln input for ``demand``, ``target_loss``, ``training_price`` and ``serving_price``.
     one_percent_range : pair of float
@@ -124,7 +124,7 @@ class Plan:
     objective: str = "cost"
     savings_fraction: float = 0.0
     kappa: float | None = None
-    spend_ratio: float = 0.0
+    spend_ratio: float | None = None
     elasticities: Mapping[str, float] = field(default_factory=dict)
     one_percent_range: tuple[float, float] | None = None
     limits: tuple[LimitRow, ...] = ()
@@ -155,7 +155,7 @@ class Plan:
             "baseline": baseline,
             "savings": {"absolute": self.savings, "fraction": self.savings_fraction} if found else None,
             "kappa": self.kappa,
-            "spend_ratio": self.spend_ratio if found else None,
+            "spend_ratio": self.spend_ratio,
             "elasticities": dict(self.elasticities),
             "range_1_percent": {"params": list(self.one_percent_range)} if self.one_percent_range else None,
             "limits": [row.to_dict() for row in self.limits],

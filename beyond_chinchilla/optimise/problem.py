@@ -31,6 +31,10 @@ class Problem:
         Compute of the same life [FLOP], for the report; its first term is training.
     limits : tuple of Limit
         What the plan must keep.
+    objective : {"cost", "loss"}
+        Least cost at the target, or least loss under the limits (`target_loss` then only starts the search).
+    start_from : pair of float, optional
+        Total parameters and tokens of a model that is trained already and goes on.
     name : str
         What the plan is called.
     notes : tuple of str
@@ -47,6 +51,8 @@ class Problem:
     cost: Posynomial
     flops: Posynomial
     limits: tuple[Limit, ...] = ()
+    objective: str = "cost"
+    start_from: tuple[float, float] | None = None
     name: str = "plan"
     notes: tuple[str, ...] = ()
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from beyond_chinchilla.report import rows
+from beyond_chinchilla.report import blocks, rows
+from beyond_chinchilla.report.blocks import Block
 
 if TYPE_CHECKING:
     from beyond_chinchilla.analyse.disagreement import Opinion
     from beyond_chinchilla.optimise.plan import Plan
 
 
-def page(plan: Plan, opinions: Sequence[Opinion] = ()) -> str:
-    """Return the page of one plan."""
+def page(plan: Plan, opinions: Sequence[Opinion] = (), size: float | None = None, extras: Sequence[Block] = ()) -> str:
+    """Return the page of one plan; see `text.print_page` for the arguments."""
     lines = [f"# {_escape(plan.name)}", "", f"**{rows.headline(plan)}**", ""]
     lines += [_escape(rows.subtitle(plan)), ""]
+    if plan.best is None:
+        return "\n".join([*lines, *_bullets("Why", plan.warnings), ""])
     lines += table(
         ["", "plan", "Chinchilla", "ratio"],
         [[row.label, row.plan, row.baseline, row.ratio] for row in (*rows.sizes(plan), *rows.terms(plan))],
     )
     lines += _bullets("What drives it", rows.drivers(plan))
-    if opinions:
-        lines += ["", "## Other laws", ""]
+    lines += _blocks((*blocks.limits(plan), *extras))
+    if opinions and size is not None:
+        lines += ["", f"## {rows.opinions_title(size)}", ""]
         heads, cells = rows.opinions(opinions)
         lines += table(heads, cells)
     lines += _bullets("Warnings", plan.warnings)
@@ -30,9 +34,9 @@ def page(plan: Plan, opinions: Sequence[Opinion] = ()) -> str:
     return "\n".join(lines)
 
 
-def comparison(plans: Sequence[Plan]) -> str:
+def comparison(plans: Sequence[Plan], extras: Sequence[Block] = ()) -> str:
     """Return a table with one scenario a line, and every warning below it."""
-    lines = table(*rows.comparison(plans))
+    lines = [*table(*rows.comparison(plans)), *_blocks(extras)]
     lines += _bullets("Warnings", [f"{plan.name}: {warning}" for plan in plans for warning in plan.warnings])
     return "\n".join([*lines, ""])
 
@@ -41,6 +45,15 @@ def table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a markdown table; every column but the first is right-aligned."""
     rule = ["---", *["---:"] * (len(heads) - 1)]
     return ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in (heads, rule, *cells)]
+
+
+def _blocks(found: Sequence[Block]) -> list[str]:
+    lines = []
+    for block in found:
+        lines += ["", f"## {_escape(block.title)}", ""]
+        lines += [*table(block.heads, block.cells), ""] if block.cells else []
+        lines += [f"- {_escape(line)}" for line in block.lines]
+    return lines
 
 
 def _bullets(title: str, lines: Sequence[str]) -> list[str]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from beyond_chinchilla.analyse.disagreement import Opinion
+from beyond_chinchilla.optimise.advice import NEGLIGIBLE_KAPPA
 from beyond_chinchilla.optimise.plan import Candidate, Plan
-from beyond_chinchilla.units import format_amount, format_number, format_percent, format_times
+from beyond_chinchilla.units import format_amount, format_number, format_percent, format_size, format_times
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,20 @@ def headline(plan: Plan) -> str:
     """Return the answer in one sentence."""
     best, base = plan.best, plan.baseline
     if best is None:
-        return f"No plan: {plan.status}."
+        return f"No plan: {plan.name} is {plan.status}."
     unit = best.unit
+    if plan.objective == "loss":
+        return (
+            f"{format_amount(best.total, unit)} buys loss {best.loss:.4f}: {format_number(best.params)} params on "
+            f"{format_number(best.tokens)} tokens. Chinchilla's {format_number(base.params)} on "
+            f"{format_number(base.tokens)} reaches {base.loss:.4f} for the same money, {abs(plan.savings):.2g} nats "
+            f"{'more' if plan.savings >= 0 else 'less'}."
+        )
     outcome = f"{format_percent(abs(plan.savings_fraction))} {'saved' if plan.savings_fraction >= 0 else 'more'}"
+    act = "Go on training" if plan.method == "start_from" else "Train"
     return (
-        f"Train {format_number(best.params)} params on {format_number(best.tokens)} tokens instead of "
+        f"{act} {format_number(best.params)} params {'to' if plan.method == 'start_from' else 'on'} "
+        f"{format_number(best.tokens)} tokens instead of "
         f"{format_number(base.params)} on {format_number(base.tokens)}: {format_amount(best.total, unit)} instead of "
         f"{format_amount(base.total, unit)} over the model's life, {outcome}."
     )
@@ -38,7 +48,8 @@ def headline(plan: Plan) -> str:
 
 def subtitle(plan: Plan) -> str:
     """Return what was asked, in one line."""
-    return f"{plan.name} | law {plan.law.name} | target loss {plan.target_loss:.4g} nats/token"
+    asked = "least loss" if plan.objective == "loss" else f"target loss {plan.target_loss:.4g}"
+    return f"{plan.name} | law {plan.law.name} | {asked}"
 
 
 def sizes(plan: Plan) -> list[Row]:
@@ -73,10 +84,10 @@ def drivers(plan: Plan) -> list[str]:
     lines = []
     if plan.kappa is not None:
         lines.append(
-            f"Serving costs {format_times(plan.kappa)} training at the Chinchilla model (kappa), "
-            f"{format_times(plan.spend_ratio)} in this plan."
+            f"Kappa {format_number(plan.kappa)}: serving over training spend of the Chinchilla model "
+            f"({'so little that it hardly matters' if plan.kappa < NEGLIGIBLE_KAPPA else 'from 0.05 on it matters'})."
         )
-    else:
+    if plan.spend_ratio is not None:
         lines.append(f"Serving costs {format_times(plan.spend_ratio)} training in this plan.")
     named = {"demand": "demand", "training_price": "training price", "serving_price": "serving price"}
     if best.unit != "USD":
@@ -87,7 +98,7 @@ def drivers(plan: Plan) -> list[str]:
     target = plan.elasticities.get("target_loss")
     if target is not None:
         shares += f", target loss -0.01: {-0.01 / plan.target_loss * target * 100:+.1f}%"
-    lines.append(f"Cost moves with {shares}.")
+    lines.append(f"{plan.objective.capitalize()} moves with {shares}.")
     if plan.one_percent_range:
         low, high = plan.one_percent_range
         lines.append(f"Any size from {format_number(low)} to {format_number(high)} costs at most 1% more.")
@@ -96,6 +107,8 @@ def drivers(plan: Plan) -> list[str]:
 
 def proof(plan: Plan) -> str:
     """Return the certificate in one sentence."""
+    if plan.method == "start_from" and plan.best:
+        return f"The fewest further tokens that do: loss reached {plan.best.loss:.6g} of {plan.target_loss:.6g}."
     return (
         f"Global optimum by method {plan.method}: duality gap {_tiny(plan.duality_gap)}, "
         f"KKT residual {_tiny(plan.kkt_residual)}, loss reached {plan.best.loss:.6g} of {plan.target_loss:.6g}."
@@ -150,6 +163,11 @@ def comparison(plans: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
     return heads, rows
 
 
+def opinions_title(size: float) -> str:
+    """Return what the other laws were asked for."""
+    return f"Other laws, each asked for the quality of its own Chinchilla-{format_size(size)}"
+
+
 def opinions(found: Sequence[Opinion]) -> tuple[list[str], list[list[str]]]:
     """Return heads and rows of the table of other laws."""
     heads = ["law", "params", "tokens", "saved", "kappa", ""]
@@ -160,7 +178,7 @@ def opinions(found: Sequence[Opinion]) -> tuple[list[str], list[list[str]]]:
             format_number(opinion.tokens),
             format_percent(opinion.savings_fraction),
             "" if opinion.kappa is None else format_number(opinion.kappa),
-            "beyond its runs" if opinion.beyond_range else "",
+            "" if opinion.beyond_range else "within its runs",
         ]
         for opinion in found
     ]

@@ -23,11 +23,17 @@ def to_json(value: Any) -> str:
 def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
     """Return records as CSV with one header of all their keys, in order of first appearance."""
     keys = list(dict.fromkeys(key for record in records for key in record))
+    harmless = [{key: _harmless(value) for key, value in record.items()} for record in records]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, keys, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(harmless)
     return buffer.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """Return text that a spreadsheet would run as a formula with a quote before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 def to_markdown(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

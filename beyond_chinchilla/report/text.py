@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from beyond_chinchilla.report import rows
-from beyond_chinchilla.units import format_number
+from beyond_chinchilla.report import blocks, rows
+from beyond_chinchilla.report.blocks import Block
 
 if TYPE_CHECKING:
     from beyond_chinchilla.analyse.disagreement import Opinion
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 _NAME_WIDTH = 24
 
 
-def print_page(console: Console, plan: Plan, opinions: Sequence[Opinion] = (), size: float | None = None) -> None:
+def print_page(
+    console: Console,
+    plan: Plan,
+    opinions: Sequence[Opinion] = (),
+    size: float | None = None,
+    extras: Sequence[Block] = (),
+) -> None:
     """Print the whole page of one plan.
 
     Parameters
@@ -34,23 +40,29 @@ def print_page(console: Console, plan: Plan, opinions: Sequence[Opinion] = (), s
         The same problem under other laws.
     size : float, optional
         Chinchilla-equivalent size of the target [params], which the other laws were asked for.
+    extras : sequence of Block
+        What else was asked for: comparisons, break-even demand, architectures.
     """
     _say(console, rows.headline(plan), style="bold")
     _say(console, rows.subtitle(plan), style="dim")
     console.print()
+    if plan.best is None:
+        _section(console, "Why", list(plan.warnings))
+        return
     console.print(_bill(plan))
     console.print()
     _section(console, "What drives it", rows.drivers(plan))
+    for block in (*blocks.limits(plan), *extras):
+        _block(console, block)
     if opinions and size is not None:
-        title = f"Other laws, each asked for the quality of its own Chinchilla-{format_number(size)}"
-        _say(console, title, style="bold")
+        _say(console, rows.opinions_title(size), style="bold")
         console.print(_opinions(opinions))
         console.print()
     _section(console, "Warnings", list(plan.warnings), mark="! ", style="yellow")
     _say(console, rows.proof(plan), style="dim")
 
 
-def print_comparison(console: Console, plans: Sequence[Plan]) -> None:
+def print_comparison(console: Console, plans: Sequence[Plan], extras: Sequence[Block] = ()) -> None:
     """Print one line for each of several plans, then how many carry warnings; a narrow terminal gets fewer columns."""
     heads, lines = rows.comparison(plans)
     left_out = _expendable(heads, lines, console.width)
@@ -65,6 +77,9 @@ def print_comparison(console: Console, plans: Sequence[Plan]) -> None:
     if left_out:
         console.print()
         _say(console, f"Left out for want of width: {', '.join(left_out)}.", style="dim")
+    for block in extras:
+        console.print()
+        _block(console, block)
     warned = [plan.name for plan in plans if plan.warnings]
     if warned:
         console.print()
@@ -112,6 +127,22 @@ def _opinions(opinions: Sequence[Opinion]) -> Table:
     for line in cells:
         table.add_row(*line)
     return table
+
+
+def _block(console: Console, block: Block) -> None:
+    _say(console, block.title, style="bold")
+    if block.cells:
+        table = _table()
+        for index, head in enumerate(block.heads):
+            table.add_column(
+                head, justify="left" if index in block.words else "right", no_wrap=index not in block.words
+            )
+        for line in block.cells:
+            table.add_row(*(Text(cell) for cell in line))
+        console.print(table)
+    for line in block.lines:
+        _say(console, line, indent="  ")
+    console.print()
 
 
 def _section(console: Console, title: str, lines: Sequence[str], *, mark: str = "", style: str = "") -> None:

@@ -13,6 +13,7 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.optimise.problem import Problem, below_floor
 from beyond_chinchilla.scenario import schema
 from beyond_chinchilla.scenario.fields import chip_of
+from beyond_chinchilla.scenario.limits import Hired, Setting, compile_limits
 from beyond_chinchilla.units import format_money, format_number
 
 # No one trains such a model; the target is a slip, or so near the floor that its digits decide.
@@ -22,29 +23,66 @@ _MOST_PARAMS, _MOST_TOKENS = 1e18, 1e24
 def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
     """Return the problem that a scenario states."""
     law = law_of(file.law)
-    demand = _demand(file.demand)
-    flops = lifetime_flops(demand)
+    flops = lifetime_flops(_demand(file.demand))
     notes: list[str] = []
-    cost = flops
-    if file.objective == "cost":
-        assert file.training is not None
-        assert file.serving is not None
-        cost = lifetime_cost(
-            training=_hire("training", file.training, notes),
-            training_mfu=file.training.mfu,
-            serving=_hire("serving", file.serving, notes),
-            prefill_mfu=file.serving.prefill_mfu,
-            decode_mfu=file.serving.decode_mfu,
-            demand=demand,
-        )
+    setting = setting_of(file.demand, file.training, file.serving, notes)
+    priced = file.objective != "flops"
+    if file.limits is not None and file.limits.time_per_output_token is not None:
+        notes.append("time_per_output_token is one read of the weights at batch 1: traffic and caches only add to it")
+    # Without a target the search for the best loss starts from one beyond any budget.
+    beyond = float(law.loss(_MOST_PARAMS, _MOST_TOKENS))
     return Problem(
         law=law,
-        target_loss=target_loss(law, file.target),
-        cost=cost,
+        target_loss=beyond if file.target is None else target_loss(law, file.target),
+        cost=setting.bill() if priced else flops,
         flops=flops,
+        limits=compile_limits(file.limits, setting),
+        objective="loss" if file.objective == "loss" else "cost",
+        start_from=None if file.start_from is None else (file.start_from.params, file.start_from.tokens),
         name=name,
-        notes=tuple(notes),
+        # Prices that nothing reads need no note.
+        notes=tuple(notes) if priced or file.limits is not None else (),
     )
+
+
+def setting_of(
+    demand: schema.Demand, training: schema.Training | None, serving: schema.Serving | None, notes: list[str]
+) -> Setting:
+    """Return the bill and the chips that a scenario states, as far as it does."""
+    trains = None if training is None else _hire("training", training, training.mfu, notes)
+    decodes = None if serving is None else _hire("serving", serving, serving.decode_mfu, notes)
+    cost = None
+    if trains is not None and serving is not None and decodes is not None and demand.tokens is None:
+        cost = lifetime_cost(
+            training=trains.compute,
+            training_mfu=trains.mfu,
+            serving=decodes.compute,
+            prefill_mfu=serving.prefill_mfu,
+            decode_mfu=serving.decode_mfu,
+            demand=_demand(demand),
+        )
+    return Setting(cost=cost, training=trains, decoding=decodes)
+
+
+def compared_models(file: schema.ScenarioFile) -> list[tuple[str, float, float]]:
+    """Return name, total parameters and tokens of each plan to compare.
+
+    Raises
+    ------
+    InputError
+        A published model whose tokens are not known, or a mixture of experts.
+    """
+    found = []
+    for item in file.compare:
+        if item.model is not None:
+            params, tokens = _published_size(item.model)
+            found.append((item.name or item.model, params, tokens))
+        else:
+            assert item.params is not None
+            assert item.tokens is not None
+            name = item.name or f"{format_number(item.params)} on {format_number(item.tokens)}"
+            found.append((name, item.params, item.tokens))
+    return found
 
 
 def law_of(choice: str | schema.InlineLaw) -> LossLaw:
@@ -83,18 +121,23 @@ def _stated_loss(law: LossLaw, target: schema.Target) -> float:
         return target.loss
     assert target.model is not None
     if isinstance(target.model, str):
-        model = reference_model(target.model)
-        if model.tokens is None:
-            raise InputError(f"the training tokens of {target.model} are not published; give {{params, tokens}}")
-        if model.active_params is not None:
-            raise InputError(
-                f"{target.model} is a mixture of experts, which law {law.name} does not cover; "
-                "give {params, tokens} of a dense model of its quality"
-            )
-        params, tokens = model.params, model.tokens
+        params, tokens = _published_size(target.model)
     else:
         params, tokens = target.model.params, target.model.tokens
     return float(law.loss(law.counted_params(params), tokens))
+
+
+def _published_size(name: str) -> tuple[float, float]:
+    """Return total parameters and tokens of a published dense model."""
+    model = reference_model(name)
+    if model.tokens is None:
+        raise InputError(f"the training tokens of {name} are not published; give {{params, tokens}}")
+    if model.active_params is not None:
+        raise InputError(
+            f"{name} is a mixture of experts, which no dense law covers; "
+            "give {params, tokens} of a dense model of its quality"
+        )
+    return model.params, model.tokens
 
 
 def _demand(demand: schema.Demand) -> Demand:
@@ -107,7 +150,7 @@ def _demand(demand: schema.Demand) -> Demand:
     return Demand.from_requests(demand.requests, input_tokens=demand.input_tokens, output_tokens=demand.output_tokens)
 
 
-def _hire(use: str, compute: schema.Training | schema.Serving, notes: list[str]) -> HiredCompute:
+def _hire(use: str, compute: schema.Training | schema.Serving, mfu: float, notes: list[str]) -> Hired:
     """Return the hired chip; a price that was left out is looked up and noted."""
     chip = chip_of(compute.hardware)
     price = compute.price
@@ -119,4 +162,5 @@ def _hire(use: str, compute: schema.Training | schema.Serving, notes: list[str])
             f"{use} price left out: {format_money(price)}/hour for {chip.name} is {listed.offer or listed.source}'s "
             f"{listed.kind} price of {listed.date} ({listed.source})"
         )
-    return HiredCompute(price=price, peak=chip.peak_flops(compute.precision))
+    hired = HiredCompute(price=price, peak=chip.peak_flops(compute.precision))
+    return Hired(chip=chip, compute=hired, precision=compute.precision, mfu=mfu)

@@ -261,11 +261,6 @@ class _Builder:
             self.refuse(f"tag {_shorten(tag)} is not allowed; write the value alone")
 
 
-def printable(text: str) -> str:
-    """Return a text with everything that could move a terminal's cursor replaced by ``?``."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def _shorten(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 40 else text[:37] + "..."

@@ -9,11 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from beyond_chinchilla.errors import InputError, ScenarioError, nearest
+from beyond_chinchilla.errors import InputError, ScenarioError, nearest, printable
+from beyond_chinchilla.optimise.limits import FLOORS
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.scenario.compile import compile_problem, law_of, target_loss
-from beyond_chinchilla.scenario.document import Document, Keys, override, printable, read
+from beyond_chinchilla.scenario.compile import compared_models, compile_problem, law_of, setting_of, target_loss
+from beyond_chinchilla.scenario.document import Document, Keys, override, read
 from beyond_chinchilla.scenario.fields import Section, describe
+from beyond_chinchilla.scenario.limits import compile_limits
 from beyond_chinchilla.scenario.schema import ScenarioFile
 
 # Discriminators of pydantic unions, which stand in an error's place, but not in the file, after these keys.
@@ -40,9 +42,22 @@ class Scenario:
         """Return what the scenario asks of the solver."""
         return compile_problem(self.file, self.name)
 
+    def compared_models(self) -> list[tuple[str, float, float]]:
+        """Return name, total parameters and tokens of the plans to compare."""
+        return compared_models(self.file)
+
+    def demand(self) -> tuple[float, str]:
+        """Return the demand and its unit, as the scenario states it."""
+        if self.file.demand.tokens is not None:
+            return self.file.demand.tokens, "tokens"
+        assert self.file.demand.requests is not None
+        return self.file.demand.requests, "requests"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the scenario as plain values; ``Scenario.from_dict`` reads it back."""
-        return {**self.file.model_dump(exclude_none=True), "name": self.name}
+        tree = {**self.file.model_dump(exclude_none=True), "name": self.name}
+        compared = tree.pop("compare")
+        return {**tree, "compare": list(compared)} if compared else tree
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Scenario:
@@ -100,7 +115,13 @@ def check(document: Document) -> Scenario:
     if file is None or found:
         found.sort(key=lambda item: document.line(item[0]) or 0)
         raise ScenarioError([document.mistake(keys, message) for keys, message in found])
-    return Scenario(name=file.name or printable(Path(document.name).stem), file=file)
+    scenario = Scenario(name=file.name or printable(Path(document.name).stem), file=file)
+    try:
+        scenario.to_problem()
+        compared_models(file)
+    except InputError as error:
+        raise ScenarioError([document.mistake((), line) for line in str(error).splitlines()]) from None
+    return scenario
 
 
 # Stands in for a section that has mistakes, so that the others can still be read.
@@ -109,7 +130,8 @@ _PLACEHOLDER: dict[str, Any] = {
     "target": {"loss": 10.0},
     "demand": {"tokens": 1.0},
     "objective": "cost",
-    **dict.fromkeys(("name", "training", "serving")),
+    "compare": (),
+    **dict.fromkeys(("name", "training", "serving", "limits", "start_from")),
 }
 
 
@@ -123,13 +145,18 @@ def _sound_sections(document: Document, bad: set[Any]) -> dict[str, Any]:
 
 def _across(document: Document, sections: Mapping[str, Any]) -> list[tuple[Keys, str]]:
     """Return the mistakes that no section can see alone."""
+    stated = {key for key, value in document.tree.items() if value is not None}
     found: list[tuple[Keys, str]] = []
     demand, objective = sections["demand"], sections["objective"]
-    if objective == "cost":
+    if objective == "loss":
+        found += _for_best_loss(stated, sections)
+    elif "target" not in stated:
+        found.append(((), f"target is missing{_example(('target',))}"))
+    if objective in ("cost", "loss"):
         found += [
-            ((), f"{key} is missing; objective cost needs it (or set objective: flops)")
+            ((), f"{key} is missing; objective {objective} needs it (or set objective: flops)")
             for key in ("training", "serving")
-            if document.tree.get(key) is None
+            if key not in stated
         ]
         if demand is not None and demand.tokens is not None:
             found.append(
@@ -144,6 +171,24 @@ def _across(document: Document, sections: Mapping[str, Any]) -> list[tuple[Keys,
             target_loss(law_of(law), target)
         except InputError as error:
             found.append((("target", *target.model_dump(exclude_none=True)), str(error)))
+    if sections["limits"] is not None and all(sections[key] for key in {"demand", "training", "serving"} & stated):
+        try:
+            compile_limits(
+                sections["limits"], setting_of(sections["demand"], sections["training"], sections["serving"], [])
+            )
+        except InputError as error:
+            pairs = (line.split(": ", 1) for line in str(error).splitlines())
+            found += [(("limits", key), message) for key, message in pairs]
+    return found
+
+
+def _for_best_loss(stated: set[str], sections: Mapping[str, Any]) -> list[tuple[Keys, str]]:
+    """Return what is wrong with a scenario that asks for the best loss that money buys."""
+    excluded = "does not go with objective loss, which looks for the best one; leave it out"
+    found: list[tuple[Keys, str]] = [((key,), excluded) for key in ("target", "start_from") if key in stated]
+    limits = sections["limits"]
+    if "limits" not in stated or (limits is not None and limits.total_cost is None):
+        found.append(((), "objective loss needs limits: {total_cost: {max: 5M USD}}"))
     return found
 
 
@@ -157,8 +202,12 @@ def _mistakes(error: Any) -> list[tuple[Keys, str]]:
         return [(keys, line) for line in str(error["ctx"]["error"]).splitlines()]
     if kind == "missing":
         return [(keys[:-1], f"{keys[-1]} is missing{_example(keys)}")]
+    if kind == "extra_forbidden" and keys[0] == "limits" and keys[-1] == "min":
+        return [(keys, f"a floor on {keys[-2]} has no certified optimum; give max, or a min on {', '.join(FLOORS)}")]
     if kind == "extra_forbidden":
         return [(keys, f"unknown key; {nearest(str(keys[-1]), _known_keys(keys[:-1]))}")]
+    if kind in ("tuple_type", "list_type"):
+        return [(keys, f"expected a list, got {describe(value)}{_example(keys)}")]
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return [(keys, f"expected keys below it, got {describe(value)}{_example(keys)}")]
     return [(keys, error["msg"].lower())]
@@ -174,6 +223,8 @@ _EXAMPLES = {
     "demand": "demand: {requests: 1B, input_tokens: 70, output_tokens: 215}",
     "training": "training: {hardware: h100-sxm, precision: bf16, mfu: 40%}",
     "serving": "serving: {hardware: h100-sxm, precision: fp8, prefill_mfu: 50%, decode_mfu: 5%}",
+    "compare": "compare: [{model: llama-3-8b}, {name: ours, params: 8B, tokens: 15T}]",
+    "start_from": "start_from: {params: 7B, tokens: 1T}",
     "hardware": "hardware: h100-sxm",
     "precision": "precision: bf16",
     "mfu": "mfu: 40%",
@@ -190,7 +241,9 @@ def _known_keys(keys: Keys) -> list[str]:
     """Return the keys that may stand at a place of the file."""
     model: Any = ScenarioFile
     for key in keys:
-        model = _section_type(model.model_fields[str(key)].annotation)
+        # The items of a list are all of one kind.
+        if isinstance(key, str):
+            model = _section_type(model.model_fields[key].annotation)
     return list(model.model_fields)
 
 

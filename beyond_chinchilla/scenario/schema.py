@@ -22,6 +22,24 @@ from beyond_chinchilla.scenario.fields import (
     Text,
     chip_of,
 )
+from beyond_chinchilla.scenario.limits import Limits
+
+
+class Compared(Section):
+    """A plan of one's own: a published model, or a size with its tokens."""
+
+    name: Annotated[str, Text("What to call it.")] | None = None
+    model: Annotated[ModelName | None, Field(description="A published model.")] = None
+    params: Annotated[float, Quantity("params", "Total parameters.", "8B")] | None = None
+    tokens: Annotated[float, Quantity("tokens", "Training tokens.", "15T")] | None = None
+
+    @model_validator(mode="after")
+    def one_way(self) -> Compared:
+        """Refuse both ways to state a model, half a way, and none."""
+        sized = {key for key in ("params", "tokens") if getattr(self, key) is not None}
+        if (self.model is None) == (len(sized) == 0) or len(sized) == 1:
+            raise InputError("give either model: llama-3-8b, or params: 8B and tokens: 15T")
+        return self
 
 
 def _kind(value: Any) -> str:
@@ -164,11 +182,19 @@ class ScenarioFile(Section):
         Discriminator(_kind),
         Field(description="A law of the catalogue, or {E, A, alpha, B, beta}."),
     ]
-    target: Target
+    target: Annotated[Target | None, Field(description="The quality to reach; none with objective loss.")] = None
     demand: Demand
-    objective: Annotated[str, Choice("What to minimise over the model's life.", ("cost", "flops"))] = "cost"
+    objective: Annotated[
+        str,
+        Choice("Least cost or FLOPs over the model's life, or least loss for a total_cost.", ("cost", "flops", "loss")),
+    ] = "cost"
     training: Training | None = None
     serving: Serving | None = None
+    limits: Limits | None = None
+    compare: Annotated[tuple[Compared, ...], Field(description="One's own plans, beside ours.")] = ()
+    start_from: Annotated[
+        ModelSize | None, Field(description="A model that is trained already and goes on: its size stays.")
+    ] = None
 
 
 def json_schema() -> dict[str, Any]:
@@ -176,4 +202,7 @@ def json_schema() -> dict[str, Any]:
     schema = ScenarioFile.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "bc-opt scenario"
+    schema["if"] = {"properties": {"objective": {"const": "loss"}}, "required": ["objective"]}
+    schema["then"] = {"required": ["limits"]}
+    schema["else"] = {"required": ["target"]}
     return schema

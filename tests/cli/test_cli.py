@@ -436,7 +436,7 @@ def test_methods_agree_in_cost():
 
 def test_a_method_that_cannot_do_the_problem_says_so():
     (line,) = refused(SCENARIO, "--set", "law=kaplan-2020", "--method", "universal")
-    assert "use auto or elementwise" in line
+    assert "method universal needs a bill a N D + b N; use auto" in line
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -155,7 +155,7 @@ def test_a_billion_laughs_bomb_is_refused_at_once():
     lines = ["a0: &a0 [lol, lol]"] + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 15)]
     started = time.perf_counter()
     assert f"more than {MAX_NODES:,} values once its aliases are written out" in refused("\n".join(lines))
-    assert time.perf_counter() - started < 1.0
+    assert time.perf_counter() - started < 2.0
 
 
 def test_a_merge_bomb_is_refused():
@@ -252,7 +252,7 @@ def test_a_file_of_200_megabytes_is_refused_without_reading_it(tmp_path: Path):
         file.truncate(200_000_000)
     started = time.perf_counter()
     assert refused_file(path) == f"{path}: larger than 1,000 kB, which no scenario is; is it the right file?"
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 1.0
 
 
 def test_the_largest_file_is_read_in_reasonable_time(tmp_path: Path):

@@ -1,0 +1,85 @@
+"""``bc-opt frontier``: many plans along one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from beyond_chinchilla.analyse import frontier
+from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.units import format_amount, format_number, format_percent
+
+_TITLES = {"target": "Chinchilla size", "demand": "x demand", "budget": "budget"}
+
+
+@click.command("frontier", short_help="Trace cost against quality, demand or budget.")
+@click.argument("scenario")
+@click.option("--over", type=click.Choice(frontier.OVERS), required=True, help="What to vary.")
+@click.option("--points", type=click.IntRange(2, frontier.MAX_POINTS), default=50, show_default=True)
+@click.option("--from", "low", metavar="VALUE", help="Low end: params (target), factor (demand) or money (budget).")
+@click.option("--to", "high", metavar="VALUE", help="High end.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.requests=2B.")
+@out.output_options
+def command(
+    scenario: str,
+    over: str,
+    points: int,
+    low: str | None,
+    high: str | None,
+    assignments: tuple[str, ...],
+    format_: str | None,
+    output: Path | None,
+) -> None:
+    """Solve SCENARIO at many targets, demands or budgets, log-spaced.
+
+    The target is varied as the size of the compute-optimal model of equal loss, demand as a factor, and for a budget
+    the best loss that it buys is found.
+
+    \b
+    bc-opt frontier plan.yaml --over target --from 7B --to 70B --format csv
+    bc-opt frontier plan.yaml --over demand --points 20
+    bc-opt frontier plan.yaml --over budget --from 1M --to 100M -o frontier.json
+    """
+    from beyond_chinchilla.report import tables
+    from beyond_chinchilla.scenario.load import load
+    from beyond_chinchilla.units import parse_number
+
+    chosen = out.choose_format(format_, output)
+    problem = load(scenario, assignments).to_problem()
+    ends = [None if end is None else parse_number(end) for end in (low, high)]
+    found = frontier.trace(problem, over, points=points, low=ends[0], high=ends[1])
+    heads = [_TITLES[over], "params", "tokens", "tok/param", "loss", "total", "saved", "binding"]
+    cells = [_cells(point) for point in found]
+    if chosen == "json":
+        out.emit(tables.to_json([point.to_dict() for point in found]), output)
+    elif chosen == "csv":
+        out.emit(tables.to_csv([point.to_dict() for point in found]), output)
+    elif chosen == "markdown":
+        out.emit(tables.to_markdown(heads, cells), output)
+    else:
+        note = f"{problem.name}, law {problem.law.name}; saved: against the Chinchilla model of equal loss."
+        if over == "budget":
+            note = f"{problem.name}, law {problem.law.name}; saved: loss against Chinchilla's ratio for the same money."
+        out.show(lambda console: tables.print_table(console, heads, cells, note), output)
+    if all(point.plan.best is None for point in found):
+        click.echo(f"{problem.name}: no plan anywhere on this line: {found[0].plan.warnings[0]}", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def _cells(point: frontier.Point) -> list[str]:
+    best, plan = point.plan.best, point.plan
+    at = format_amount(point.at, plan.baseline.unit) if point.over == "budget" else format_number(point.at)
+    if best is None:
+        return [at, plan.status, *[""] * 6]
+    binding = ", ".join(row.label for row in plan.limits if row.binding and row.label != "total_cost")
+    return [
+        at,
+        format_number(best.params),
+        format_number(best.tokens),
+        format_number(best.tokens_per_param),
+        f"{best.loss:.4f}",
+        format_amount(best.total, best.unit),
+        format_percent(plan.savings_fraction),
+        binding or "-",
+    ]
