@@ -259,7 +259,7 @@ def format_amount(value: float, unit: str, digits: int = 3) -> str:
     >>> format_amount(1.2e6, "USD"), format_amount(8.004e22, "FLOP"), format_amount(3e10, "params")
     ('$1.20M', '8.00e22 FLOP', '30.0B params')
     """
-    return format_money(value, digits) if unit == "USD" else f"{format_number(value, digits)} {unit}"
+    return format_money(value, digits) if unit == "USD" else f"{format_number(value, digits)} {unit}".rstrip()
 
 
 def format_percent(fraction: float, decimals: int = 1) -> str:

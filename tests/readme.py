@@ -10,13 +10,14 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 
-def run(command: str) -> None:
-    """Print a command's output as a code block."""
+def run(command: str, until: str | None = None) -> None:
+    """Print a command's output as a code block; `until` cuts it before the line that starts so."""
     environment = {**os.environ, "COLUMNS": "100", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         shlex.split(command), capture_output=True, text=True, cwd=ROOT, env=environment, check=True, timeout=60
     )
-    print(f"```\n{done.stdout.rstrip()}\n```")
+    shown = done.stdout if until is None else done.stdout[: done.stdout.index(f"\n{until}")]
+    print(f"```\n{shown.rstrip()}\n```")
 
 
 def show(file: str) -> None:

@@ -75,11 +75,12 @@ def accepts(cost: Posynomial, limits: Sequence[Posynomial] = ()) -> bool:
 
     A bill that falls in params has one minimum on the curve as well, but floors might hold it off the curve.
     """
-    kinds = [_signs(limit) for limit in limits]
-    if _signs(cost) == (1, 1):
-        return None not in kinds
-    rises = all(float(np.asarray(term.powers.get("tokens", 0.0))) >= 0 for term in cost.terms)
-    return rises and all(kind == (1, 1) for kind in kinds)
+    p, r = _powers(cost)
+    ceilings = all(_never_falls(*_powers(limit)) for limit in limits)
+    if _never_falls(p, r):
+        return ceilings or all(_never_falls(*_powers(x)) or _held_up(*_powers(x)) is not None for x in limits)
+    # One that falls in params and knows no tokens may have a minimum that no term in tokens holds.
+    return ceilings and min(r) >= 0 and max(r) > 0
 
 
 def minimise(law: LossLaw, loss: ArrayLike, cost: Posynomial, limits: Sequence[Posynomial] = ()) -> Minima:
@@ -94,7 +95,8 @@ def minimise(law: LossLaw, loss: ArrayLike, cost: Posynomial, limits: Sequence[P
         In ``params`` (as the law counts them) and ``tokens``; its coefficients may be arrays that broadcast with
         `loss`, its powers are scalars.
     limits : sequence of Posynomial
-        Each must be at most 1. Either no power is negative, or all terms have one sign in N and the other in D.
+        Each must be at most 1. Either no power is negative, or the limit is a floor: all terms fall by the same
+        power in one variable, and none falls in the other.
 
     Raises
     ------
@@ -103,8 +105,8 @@ def minimise(law: LossLaw, loss: ArrayLike, cost: Posynomial, limits: Sequence[P
     """
     if not accepts(cost, limits):
         raise InputError(
-            "a bill that falls in tokens, or a limit that falls in one variable and rises in another "
-            "within itself, needs method gp"
+            "a bill that falls in tokens, one that falls in params under floors, or a limit that is neither a "
+            "ceiling nor a floor needs method gp"
         )
     shapes = [np.shape(loss)] + [np.shape(term.coefficient) for p in (cost, *limits) for term in p.terms]
     shape = np.broadcast_shapes(*shapes)
@@ -124,13 +126,21 @@ def _spread(values: ArrayLike, shape: tuple[int, ...]) -> Array:
     return np.ascontiguousarray(np.broadcast_to(np.asarray(values, dtype=float), shape)).reshape(-1)
 
 
-def _signs(posynomial: Posynomial) -> tuple[int, int] | None:
-    """Return (1, 1) where no term falls, (1, -1) or (-1, 1) where every term rises in one and falls in the other."""
-    p, r = (np.array([float(np.asarray(t.powers.get(v, 0.0))) for t in posynomial.terms]) for v in ("params", "tokens"))
-    for signs in ((1, 1), (1, -1), (-1, 1)):
-        if bool(np.all(p * signs[0] >= 0) and np.all(r * signs[1] >= 0)):
-            return signs
-    return None
+def _powers(posynomial: Posynomial) -> tuple[list[float], list[float]]:
+    """Return the powers of N and of D, term by term."""
+    p, r = ([float(np.asarray(t.powers.get(v, 0.0))) for t in posynomial.terms] for v in ("params", "tokens"))
+    return p, r
+
+
+def _never_falls(p: list[float], r: list[float]) -> bool:
+    return min(p) >= 0 and min(r) >= 0
+
+
+def _held_up(p: list[float], r: list[float]) -> str | None:
+    """Return the variable that a limit is a floor of: all its terms fall in it alike, and none in the other."""
+    if max(p) < 0 <= min(r) and len(set(p)) == 1:
+        return "params"
+    return "tokens" if max(r) < 0 <= min(p) and len(set(r)) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -226,16 +236,17 @@ def _solve(law: LossLaw, log_R: Array, cost: _Bill, limits: list[_Bill]) -> tupl
     curve = _Curve(law, log_R)
     z, status, iterations, residual = _stationary(curve, cost)
     z = _respect(curve, limits, z)
+    # A bill that falls for ever has its minimum where the limits stop it.
+    status = np.where((status == Status.UNBOUNDED) & (np.abs(z) < _WIDEST), np.int8(Status.OPTIMAL), status)
     n, d, _ = curve.at(z)
     if limits:
         corner_n, corner_d, held = _corner(law, log_R, limits)
         n, d = np.where(held, corner_n, n), np.where(held, corner_d, d)
-        # Even a bill without a minimum of its own has one where floors hold both variables up.
         status = np.where(held, np.int8(Status.OPTIMAL), status)
         slip = _SLIP * (1.0 + np.abs(n) + np.abs(d))
         for limit in limits:
-            over = ~(limit.log_value(n, d) <= slip)
-            status = np.where(over & (status == Status.OPTIMAL), np.int8(Status.INFEASIBLE), status)
+            over = ~(limit.log_value(n, d) <= slip) & (status != Status.NOT_CONVERGED)
+            status = np.where(over, np.int8(Status.INFEASIBLE), status)
     coefficients = [log for bill in (cost, *limits) for log in bill.logs]
     known = np.isfinite(log_R) & np.isfinite(sum(coefficients[1:], coefficients[0]))
     status = np.where(known, status, np.int8(Status.INVALID))
@@ -254,7 +265,9 @@ def _stationary(curve: _Curve, cost: _Bill) -> tuple[Array, NDArray[np.int8], ND
     iterations = np.zeros(size, dtype=np.intp)
     residual = np.full(size, np.inf)
     if not (max(cost.p) > 0 and max(cost.r) > 0):
-        return z, np.full(size, Status.UNBOUNDED, dtype=np.int8), iterations, residual
+        # Ever smaller models are ever cheaper, or ever larger ones.
+        end = _WIDEST if max(cost.p) > 0 else -_WIDEST
+        return np.full(size, end), np.full(size, Status.UNBOUNDED, dtype=np.int8), iterations, residual
     low, high = np.full(size, -_WIDEST), np.full(size, _WIDEST)
     moving = np.ones(size, dtype=bool)
     last = np.zeros(size)
@@ -329,12 +342,11 @@ def _corner(law: LossLaw, log_R: Array, limits: list[_Bill]) -> tuple[Array, Arr
     n, d = np.full(log_R.size, -np.inf), np.full(log_R.size, -np.inf)
     for _ in range(2):
         for limit in limits:
-            falls_in_d = max(limit.r) < 0 <= min(limit.p)
-            falls_in_n = max(limit.p) < 0 <= min(limit.r)
-            if falls_in_d and len(set(limit.r)) == 1:
+            held_up = _held_up(limit.p, limit.r)
+            if held_up == "tokens":
                 at_least = limit.log_value(n, np.zeros_like(d)) / -limit.r[0]
                 d = np.where(np.isnan(at_least), d, np.maximum(d, at_least))
-            elif falls_in_n and len(set(limit.p)) == 1:
+            elif held_up == "params":
                 at_least = limit.log_value(np.zeros_like(n), d) / -limit.p[0]
                 n = np.where(np.isnan(at_least), n, np.maximum(n, at_least))
     reached = np.logaddexp(np.log(law.A) - law.alpha * n, np.log(law.B) - law.beta * d)

@@ -64,14 +64,8 @@ class Certificate:
 class Local:
     """All posynomials of a `Stack` at one point; row 0 is the objective.
 
-    Attributes
-    ----------
-    values : ndarray, shape (1 + limits,)
-        Their logs.
-    shares : ndarray, shape (terms,)
-        Of each term in its posynomial.
-    gradients : ndarray, shape (1 + limits, variables)
-        Of the logs in the logs.
+    `values` are their logs, shape (1 + limits,), `gradients` the derivatives of these in the logs of the variables,
+    shape (1 + limits, variables), and `shares` of each term in its posynomial, shape (terms,).
     """
 
     values: Array
@@ -185,6 +179,8 @@ def newton(stack: Stack, y: Array, multipliers: Array) -> tuple[Array, Array]:
             break
     # Where several sets of prices do, those of the limits that alone explain the plan.
     here = stack.at(best_y)
+    if best_nu is not multipliers and np.array_equal(best_nu > 0, here.values[1:] >= -ACTIVE):
+        return best_y, best_nu
     fitted = price_limits(here, ACTIVE)
     return best_y, fitted if kkt_residual(here, fitted) <= max(best, _SETTLED) else best_nu
 

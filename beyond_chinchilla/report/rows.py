@@ -32,9 +32,9 @@ def headline(plan: Plan) -> str:
     if plan.objective == "loss":
         return (
             f"{format_amount(best.total, unit)} buys loss {best.loss:.4f}: {format_number(best.params)} params on "
-            f"{format_number(best.tokens)} tokens. Chinchilla's {format_number(base.params)} on "
-            f"{format_number(base.tokens)} reaches {base.loss:.4f} for the same money, {abs(plan.savings):.2g} nats "
-            f"{'more' if plan.savings >= 0 else 'less'}."
+            f"{format_number(best.tokens)} tokens. The whole budget on Chinchilla's ratio, "
+            f"{format_number(base.params)} on {format_number(base.tokens)}, gives {base.loss:.4f}, "
+            f"{abs(plan.savings):.2g} nats {'more' if plan.savings >= 0 else 'less'}."
         )
     outcome = f"{format_percent(abs(plan.savings_fraction))} {'saved' if plan.savings_fraction >= 0 else 'more'}"
     act = "Go on training" if plan.method == "start_from" else "Train"
@@ -89,11 +89,15 @@ def drivers(plan: Plan) -> list[str]:
         )
     if plan.spend_ratio is not None:
         lines.append(f"Serving costs {format_times(plan.spend_ratio)} training in this plan.")
+    # A loss moves by less than a bill.
+    decimals = 3 if plan.objective == "loss" else 2
     named = {"demand": "demand", "training_price": "training price", "serving_price": "serving price"}
     if best.unit != "USD":
         named = {"demand": "demand"}
     shares = ", ".join(
-        f"{label} +1%: {plan.elasticities[key]:+.2f}%" for key, label in named.items() if key in plan.elasticities
+        f"{label} +1%: {plan.elasticities[key]:+.{decimals}f}%"
+        for key, label in named.items()
+        if key in plan.elasticities
     )
     target = plan.elasticities.get("target_loss")
     if target is not None:

@@ -237,7 +237,7 @@ _QUANTITIES: dict[str, tuple[Callable[[Any, Setting], Posynomial], str, str]] = 
     "tokens": (lambda _, __: monomial("tokens", 1.0, {"tokens": 1.0}), "tokens", "token"),
     "tokens_per_param": (
         lambda _, __: monomial("tokens per param", 1.0, {"tokens": 1.0, "params": -1.0}),
-        "tokens per param",
+        "",
         "token per param",
     ),
     "training_flops": (lambda _, __: _training_work(1.0), "FLOP", "FLOP"),
