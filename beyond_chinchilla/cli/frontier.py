@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from beyond_chinchilla.analyse import frontier
 from beyond_chinchilla.cli import output as out
-from beyond_chinchilla.units import format_amount, format_number, format_percent
+from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.units import format_amount, format_number, format_percent, parse_number, parse_quantity
+
+if TYPE_CHECKING:
+    from beyond_chinchilla.optimise.problem import Problem
 
 _TITLES = {"target": "Chinchilla size", "demand": "x demand", "budget": "budget"}
 
@@ -43,11 +48,12 @@ def command(
     """
     from beyond_chinchilla.report import tables
     from beyond_chinchilla.scenario.load import load
-    from beyond_chinchilla.units import parse_number
 
     chosen = out.choose_format(format_, output)
     problem = load(scenario, assignments).to_problem()
-    ends = [None if end is None else parse_number(end) for end in (low, high)]
+    _refuse_senseless(problem, over)
+    unit = {"target": "params", "demand": "", "budget": problem.cost.unit}[over]
+    ends = [_read(option, end, unit) for option, end in (("--from", low), ("--to", high))]
     found = frontier.trace(problem, over, points=points, low=ends[0], high=ends[1])
     heads = [_TITLES[over], "params", "tokens", "tok/param", "loss", "total", "saved", "binding"]
     cells = [_cells(point) for point in found]
@@ -65,6 +71,24 @@ def command(
     if all(point.plan.best is None for point in found):
         click.echo(f"{problem.name}: no plan anywhere on this line: {found[0].plan.warnings[0]}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _refuse_senseless(problem: Problem, over: str) -> None:
+    """Refuse to vary what the scenario does not have."""
+    if over == "target" and problem.objective == "loss":
+        raise InputError(f"{problem.name}: objective loss has no target to vary; use --over budget or demand")
+    if over == "budget" and problem.start_from is not None:
+        raise InputError(f"{problem.name}: a budget buys a new model, not start_from; use --over target or demand")
+
+
+def _read(option: str, text: str | None, unit: str) -> float | None:
+    """Return an end of the line in its unit."""
+    if text is None:
+        return None
+    try:
+        return parse_quantity(text, unit) if unit else parse_number(text)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 def _cells(point: frontier.Point) -> list[str]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from beyond_chinchilla.report.blocks import Block
 
 
+_VOCABULARY = 128_000
+
+
 @dataclass
 class _Extras:
     """What is shown beside a plan: parts of the page, and keys of the JSON."""
@@ -37,7 +40,7 @@ class _Extras:
 @click.option("--verify", is_flag=True, help="Solve by every method that can, and print how far they disagree.")
 @click.option("--break-even", is_flag=True, help="The demand from which the plan saves 1%, 5% and 10%.")
 @click.option("--realise", is_flag=True, help="Architectures near the plan, and what rounding to them costs.")
-@click.option("--vocabulary", type=click.IntRange(min=1), default=128_000, show_default=True, help="For --realise.")
+@click.option("--vocabulary", type=click.IntRange(min=1), help="For --realise; 128000 if left out.")
 @out.output_options
 def command(
     scenarios: tuple[str, ...],
@@ -46,7 +49,7 @@ def command(
     verify: bool,
     break_even: bool,
     realise: bool,
-    vocabulary: int,
+    vocabulary: int | None,
     format_: str | None,
     output: Path | None,
 ) -> None:
@@ -59,6 +62,8 @@ def command(
     bc-opt scenarios/*.yaml --format csv
     """
     chosen = out.choose_format(format_, output)
+    asked = {"--verify": verify, "--break-even": break_even, "--realise": realise}
+    _refuse_senseless([option for option, is_set in asked.items() if is_set], vocabulary, chosen)
     loaded = _load_all(scenarios, assignments)
     problems = [scenario.to_problem() for scenario in loaded]
     plans = [solve(problem, method) for problem in problems]
@@ -70,9 +75,9 @@ def command(
             if break_even:
                 _add_break_even(extra, scenario, problem)
             if realise:
-                _add_architectures(extra, problem, plan.best.params, vocabulary)
-            if verify:
-                _add_verification(extra, problem)
+                _add_architectures(extra, problem, plan, vocabulary or _VOCABULARY)
+        if verify:
+            _add_verification(extra, problem, plan)
         extras.append(extra)
     if len(plans) > 1:
         _several(plans, extras, chosen, output)
@@ -83,6 +88,16 @@ def command(
         click.echo(f"{plan.name}: {plan.status}: {plan.warnings[0]}", err=True)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _refuse_senseless(asked: Sequence[str], vocabulary: int | None, chosen: str) -> None:
+    """Refuse options that would be ignored."""
+    if vocabulary is not None and "--realise" not in asked:
+        raise InputError("--vocabulary goes with --realise")
+    if asked and chosen == "csv":
+        raise InputError(
+            f"{' and '.join(asked)}: no place for that in the one row of a csv; use text, json or markdown"
+        )
 
 
 def _load_all(paths: tuple[str, ...], assignments: tuple[str, ...]) -> list[Scenario]:
@@ -125,21 +140,29 @@ def _add_break_even(extra: _Extras, scenario: Scenario, problem: Problem) -> Non
     ]
 
 
-def _add_architectures(extra: _Extras, problem: Problem, params: float, vocabulary: int) -> None:
+def _add_architectures(extra: _Extras, problem: Problem, plan: Plan, vocabulary: int) -> None:
     from beyond_chinchilla.analyse.realise import realise
 
-    found = realise(problem, params, vocabulary=vocabulary)
+    assert plan.best is not None
+    if problem.objective == "loss":
+        raise InputError(
+            f"{problem.name}: --realise rounds a plan that meets a target; "
+            f"use objective: cost and target: {{loss: {plan.best.loss:.4f}}}"
+        )
+    if problem.start_from is not None:
+        raise InputError(f"{problem.name}: --realise proposes new models, but start_from has its architecture already")
+    found = realise(problem, plan.best.params, vocabulary=vocabulary)
     extra.parts.append(blocks.realisations(found))
     extra.record["architectures"] = [item.to_dict() for item in found]
 
 
-def _add_verification(extra: _Extras, problem: Problem) -> None:
+def _add_verification(extra: _Extras, problem: Problem, plan: Plan) -> None:
     from beyond_chinchilla.optimise.locate import verify
 
     if problem.objective == "loss" or problem.start_from is not None:
         raise InputError(f"{problem.name}: --verify compares solvers of least cost; it needs a plain scenario")
     found = verify(problem)
-    extra.parts.append(blocks.verification(found))
+    extra.parts.append(blocks.verification(found, found=plan.best is not None))
     extra.record["verification"] = found
 
 

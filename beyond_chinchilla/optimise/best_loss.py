@@ -112,7 +112,8 @@ def _chinchilla_for(problem: Problem, budget: Limit) -> Candidate:
 
 
 def _nothing(problem: Problem, budget: Limit) -> Plan:
-    why = conflict.explain(problem, lambda other: locate(other).found)
+    # There is no target that could be part of the conflict.
+    why = conflict.explain(conflict.without_target(problem), lambda other: locate(other).found)
     return Plan(
         name=problem.name,
         status="infeasible",

@@ -101,14 +101,23 @@ def smallest_conflict(problem: Problem, feasible: Feasible) -> tuple[Limit, ...]
 
 def least_loss(problem: Problem, feasible: Feasible) -> float | None:
     """Return the least loss within the limits [nats/token], by bisection; None if they exclude each other."""
-    law, start = problem.law, math.log(problem.reducible)
+    start = math.log(problem.reducible)
 
     def reaches(log_R: float) -> bool:
-        return feasible(replace(problem, target_loss=float(law.loss_of_reducible(math.exp(log_R)))))
+        return feasible(_retargeted(problem, log_R))
 
     # Floors on N and D may leave only models that are far better than a very weak target: those count.
     top = _first(reaches, start, start + _WIDEST_LOSS)
-    return None if top is None else float(law.loss_of_reducible(math.exp(top)))
+    return None if top is None else _retargeted(problem, top).target_loss
+
+
+def without_target(problem: Problem) -> Problem:
+    """Return the problem with a target so weak that only the limits count."""
+    return _retargeted(problem, math.log(problem.reducible) + _WIDEST_LOSS)
+
+
+def _retargeted(problem: Problem, log_R: float) -> Problem:
+    return replace(problem, target_loss=float(problem.law.loss_of_reducible(math.exp(log_R))))
 
 
 def _outward(bound: float, side: str) -> float:
@@ -119,7 +128,7 @@ def _outward(bound: float, side: str) -> float:
 
 def _excluded(problem: Problem, limits: Sequence[Limit], feasible: Feasible) -> bool:
     """Say whether the limits exclude each other however weak the target."""
-    return least_loss(replace(problem, limits=tuple(limits)), feasible) is None
+    return not feasible(replace(without_target(problem), limits=tuple(limits)))
 
 
 def _relief(problem: Problem, limit: Limit, feasible: Feasible) -> float | None:

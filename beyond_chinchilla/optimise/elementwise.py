@@ -116,7 +116,7 @@ def minimise(law: LossLaw, loss: ArrayLike, cost: Posynomial, limits: Sequence[P
         bills = [_Bill.of(posynomial, shape) for posynomial in (cost, *limits)]
         parts = [
             _solve(law, log_R[block], bills[0].cut(block), [bill.cut(block) for bill in bills[1:]])
-            for block in (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+            for block in (slice(start, start + BLOCK) for start in range(0, max(size, 1), BLOCK))
         ]
     columns = [np.concatenate(column).reshape(shape) for column in zip(*parts, strict=True)]
     return Minima(*columns)
@@ -188,22 +188,21 @@ class _Curve:
     def cut(self, block: NDArray[np.intp]) -> _Curve:
         return _Curve(self.law, self.log_R[block])
 
-    def at(self, z: Array) -> tuple[Array, Array, Array]:
-        """Return ln N, ln D and the model term's share u; d ln N/dz = -(1 - u)/alpha and d ln D/dz = u/beta."""
+    def at(self, z: Array) -> tuple[Array, Array, Array, Array]:
+        """Return ln N and ln D, and their derivatives -(1 - u)/alpha and u/beta, u the model term's share."""
         e = np.exp(-np.abs(z))
         soft = np.log1p(e)
         n = (np.log(self.law.A) - self.log_R + np.maximum(-z, 0.0) + soft) / self.law.alpha
         d = (np.log(self.law.B) - self.log_R + np.maximum(z, 0.0) + soft) / self.law.beta
-        return n, d, np.where(z >= 0, 1.0, e) / (1.0 + e)
+        # Of u and 1 - u the smaller one too keeps all its digits.
+        less, more = e / (1.0 + e), 1.0 / (1.0 + e)
+        return n, d, np.where(z >= 0, less, more) / -self.law.alpha, np.where(z >= 0, more, less) / self.law.beta
 
     def along(self, bill: _Bill, z: Array) -> tuple[Array, Array]:
         """Return ln of a posynomial at z and its derivative in z."""
-        n, d, u = self.at(z)
+        n, d, n_slope, d_slope = self.at(z)
         value, shares = bill.shares(n, d)
-        slope = sum(
-            share * (r * u / self.law.beta - p * (1.0 - u) / self.law.alpha)
-            for share, p, r in zip(shares, bill.p, bill.r, strict=True)
-        )
+        slope = sum(share * (p * n_slope + r * d_slope) for share, p, r in zip(shares, bill.p, bill.r, strict=True))
         return value, np.asarray(slope)
 
     def balance(self, cost: _Bill, z: Array) -> tuple[Array, Array]:
@@ -212,9 +211,9 @@ class _Curve:
         E is the mean of the terms' powers under their shares.
         """
         alpha, beta = self.law.alpha, self.law.beta
-        n, d, u = self.at(z)
+        n, d, n_slope, d_slope = self.at(z)
         shares = cost.shares(n, d)[1]
-        changes = [r * u / beta - p * (1.0 - u) / alpha for p, r in zip(cost.p, cost.r, strict=True)]
+        changes = [p * n_slope + r * d_slope for p, r in zip(cost.p, cost.r, strict=True)]
         mean_p, cov_p = _moments(shares, cost.p, changes)
         mean_r, cov_r = _moments(shares, cost.r, changes)
         G = z + np.log(alpha * mean_r) - np.log(beta * mean_p)
@@ -238,20 +237,24 @@ def _solve(law: LossLaw, log_R: Array, cost: _Bill, limits: list[_Bill]) -> tupl
     z = _respect(curve, limits, z)
     # A bill that falls for ever has its minimum where the limits stop it.
     status = np.where((status == Status.UNBOUNDED) & (np.abs(z) < _WIDEST), np.int8(Status.OPTIMAL), status)
-    n, d, _ = curve.at(z)
+    n, d, _, _ = curve.at(z)
     if limits:
         corner_n, corner_d, held = _corner(law, log_R, limits)
         n, d = np.where(held, corner_n, n), np.where(held, corner_d, d)
         status = np.where(held, np.int8(Status.OPTIMAL), status)
-        slip = _SLIP * (1.0 + np.abs(n) + np.abs(d))
         for limit in limits:
-            over = ~(limit.log_value(n, d) <= slip) & (status != Status.NOT_CONVERGED)
+            over = ~(limit.log_value(n, d) <= _slip(n, d)) & (status != Status.NOT_CONVERGED)
             status = np.where(over, np.int8(Status.INFEASIBLE), status)
     coefficients = [log for bill in (cost, *limits) for log in bill.logs]
     known = np.isfinite(log_R) & np.isfinite(sum(coefficients[1:], coefficients[0]))
     status = np.where(known, status, np.int8(Status.INVALID))
     good = status == Status.OPTIMAL
     return np.where(good, np.exp(n), np.nan), np.where(good, np.exp(d), np.nan), status, iterations, residual
+
+
+def _slip(n: Array, d: Array) -> Array:
+    """Return by how much the log of a limit may be over for rounding alone."""
+    return np.asarray(_SLIP * (1.0 + np.abs(n) + np.abs(d)))
 
 
 def _stationary(curve: _Curve, cost: _Bill) -> tuple[Array, NDArray[np.int8], NDArray[np.intp], Array]:
@@ -267,7 +270,7 @@ def _stationary(curve: _Curve, cost: _Bill) -> tuple[Array, NDArray[np.int8], ND
     if not (max(cost.p) > 0 and max(cost.r) > 0):
         # Ever smaller models are ever cheaper, or ever larger ones.
         end = _WIDEST if max(cost.p) > 0 else -_WIDEST
-        return np.full(size, end), np.full(size, Status.UNBOUNDED, dtype=np.int8), iterations, residual
+        return np.full(size, end), np.full(size, Status.UNBOUNDED, dtype=np.int8), iterations, np.zeros(size)
     low, high = np.full(size, -_WIDEST), np.full(size, _WIDEST)
     moving = np.ones(size, dtype=bool)
     last = np.zeros(size)
@@ -300,7 +303,8 @@ def _respect(curve: _Curve, limits: list[_Bill], z: Array) -> Array:
     furthest = z.copy()
     for limit in limits:
         value, slope = curve.along(limit, z)
-        broken = np.flatnonzero(value > 0.0)
+        n, d, _, _ = curve.at(z)
+        broken = np.flatnonzero(value > _slip(n, d))
         if broken.size == 0:
             continue
         start = z[broken]
@@ -317,6 +321,7 @@ def _end(curve: _Curve, limit: _Bill, z: Array, direction: Array) -> Array:
     overshoot; a bracket serves the others. Where the limit never holds, the walk ends wherever it stopped falling.
     """
     outer, inner = z, direction * _WIDEST
+    moving = np.ones(z.size, dtype=bool)
     for _ in range(_STEPS):
         value, slope = curve.along(limit, z)
         outer, inner = np.where(value > 0, z, outer), np.where(value > 0, inner, z)
@@ -327,8 +332,9 @@ def _end(curve: _Curve, limit: _Bill, z: Array, direction: Array) -> Array:
         step = np.where((value > 0) & (slope * direction >= 0), z, step)
         # The logs of N and D are some tens: their rounding moves the end by this much.
         still = np.abs(step - z) <= 10.0 * _TOLERANCE * np.maximum(1.0, np.abs(z))
-        z = step
-        if still.all():
+        z = np.where(moving, step, z)
+        moving &= ~still
+        if not moving.any():
             break
     return z
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from beyond_chinchilla.errors import InputError, SolverError, UnboundedError, nearest
-from beyond_chinchilla.optimise import elementwise, universal
+from beyond_chinchilla.optimise import universal
 from beyond_chinchilla.optimise.kkt import Certificate
 from beyond_chinchilla.optimise.plan import Candidate
 from beyond_chinchilla.optimise.problem import Problem
@@ -60,6 +60,8 @@ def locate(problem: Problem, method: str = "auto") -> Located:
     if method == "universal":
         reason = "limits that do not bind" if problem.rates is not None else "a bill a N D + b N"
         raise InputError(f"{problem.name}: method universal needs {reason}; use auto, elementwise or gp")
+    from beyond_chinchilla.optimise import elementwise
+
     if method == "elementwise" or elementwise.accepts(problem.counted_cost, problem.ratios):
         return _by_elementwise(problem)
     return _by_gp(problem)
@@ -139,6 +141,9 @@ def _by_universal(problem: Problem) -> Located:
 
 
 def _by_elementwise(problem: Problem) -> Located:
+    # Imported where they are needed, as gp is: the universal curve answers most questions, and its cold start counts.
+    from beyond_chinchilla.optimise import elementwise
+
     found = elementwise.minimise(problem.law, problem.target_loss, problem.counted_cost, problem.ratios)
     status = elementwise.Status(int(found.status))
     if status == elementwise.Status.UNBOUNDED:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from beyond_chinchilla.laws.loss_law import LossLaw
-from beyond_chinchilla.optimise.conflict import Conflict
-from beyond_chinchilla.optimise.limits import LimitRow
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from beyond_chinchilla.optimise.conflict import Conflict
+    from beyond_chinchilla.optimise.limits import LimitRow
 
 SCHEMA = "beyond-chinchilla/plan/1"
 

@@ -18,6 +18,8 @@ from beyond_chinchilla.units import format_amount, format_number, format_percent
 METHOD = "start_from"
 # These limits count every token that the model has seen; the others only what is still to be paid.
 _WHOLE = ("tokens", "tokens_per_param")
+# Nobody trains on more: so near the least loss of its size the digits of the law decide.
+_MOST_TOKENS = 1e24
 
 
 def solve_resume(problem: Problem) -> Plan:
@@ -36,11 +38,11 @@ def solve_resume(problem: Problem) -> Plan:
     law, (params, seen) = problem.law, problem.start_from
     N = float(law.counted_params(params))
     needed = float(law.tokens_for(N, problem.target_loss))
-    if not math.isfinite(needed):
-        least = float(law.loss(N, 1e300))
+    if not needed <= _MOST_TOKENS:
+        number = f"less than {format_number(needed)}" if math.isfinite(needed) else "any number of"
         reason = (
-            f"no plan: {format_number(params)} params cannot reach loss {problem.target_loss:.4f} on any number of "
-            f"tokens; the least loss at that size is {least:.4f}"
+            f"no plan: {format_number(params)} params cannot reach loss {problem.target_loss:.4f} on {number} tokens; "
+            f"the least loss at that size is {float(law.loss(N, 1e300)):.4f}"
         )
         return _none(problem, [reason])
     D = max(needed, seen, *_floors(problem, params))
@@ -134,7 +136,7 @@ def _target_elasticity(problem: Problem, N: float, D: float) -> float:
 
 def _beside_fresh(problem: Problem, total: float, further: float) -> str:
     """Say what is still to be trained, and what starting afresh would cost."""
-    start = f"goes on for {format_number(further)} further tokens"
+    start = f"goes on for {format_number(further)} further tokens" if further else "good enough without further tokens"
     fresh = locate(replace(problem, start_from=None))
     if not fresh.found:
         return f"{start}; starting afresh has no plan under the limits"

@@ -8,14 +8,12 @@ from typing import Protocol
 import numpy as np
 
 from beyond_chinchilla.errors import InputError, SolverError
-from beyond_chinchilla.optimise import advice, conflict, kkt
-from beyond_chinchilla.optimise.best_loss import solve_loss
+from beyond_chinchilla.optimise import advice, kkt
 from beyond_chinchilla.optimise.iso_loss import IsoLoss, widest
 from beyond_chinchilla.optimise.limits import LimitRow, price
 from beyond_chinchilla.optimise.locate import Located, assess, chinchilla, demand_proof, kappa_of, locate, savings
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem, driver_shares
-from beyond_chinchilla.optimise.resume import solve_resume
 
 _NEAR = 0.01
 
@@ -56,7 +54,14 @@ def solve(question: Problem | Asks, method: str = "auto") -> Plan:
     if problem.objective == "loss" or problem.start_from is not None:
         if method != "auto":
             raise InputError(f"{problem.name}: method {method} minimises cost from nothing; use auto")
-        return solve_loss(problem) if problem.objective == "loss" else solve_resume(problem)
+        # The rarer questions are imported when they are asked: a cold start counts milliseconds.
+        if problem.objective == "loss":
+            from beyond_chinchilla.optimise.best_loss import solve_loss
+
+            return solve_loss(problem)
+        from beyond_chinchilla.optimise.resume import solve_resume
+
+        return solve_resume(problem)
     located = locate(problem, method)
     if located.found:
         return _explained(problem, located)
@@ -65,6 +70,8 @@ def solve(question: Problem | Asks, method: str = "auto") -> Plan:
             f"{problem.name}: method {located.method} found no plan, though no limit is in its way; "
             "please report the scenario"
         )
+    from beyond_chinchilla.optimise import conflict
+
     why = conflict.explain(problem, lambda other: locate(other).found)
     return Plan(
         name=problem.name,

@@ -93,12 +93,13 @@ def comparisons(found: Sequence[Comparison]) -> Block:
             "yes" if item.meets_target else "no",
             format_amount(item.candidate.total, item.candidate.unit),
             f"+{format_percent(item.excess_fraction)}",
-            ", ".join(item.candidate.breaks) or "-",
+            ", ".join(label.replace("_", " ") for label in item.candidate.breaks) or "-",
         ]
         for item in found
     ]
-    heads = ["compared", "params", "tokens", "loss", "meets target", "total", "over best of equal loss", "breaks"]
-    return Block("Your plans", heads, cells, words=frozenset({0, 7}))
+    heads = ["plan", "params", "tokens", "loss", "good enough", "total", "excess", "breaks"]
+    lines = ["Excess: what it costs over the cheapest model of its own loss, limits set aside."]
+    return Block("Your plans", heads, cells, lines, frozenset({0, 7}))
 
 
 def break_even(found: Sequence[tuple[float, float | None]], demand: float, unit: str) -> Block:
@@ -113,10 +114,11 @@ def break_even(found: Sequence[tuple[float, float | None]], demand: float, unit:
     return Block("Break-even demand against Chinchilla", lines=lines)
 
 
-def verification(differences: Mapping[str, float]) -> Block:
-    """Return how far the methods disagree in cost."""
+def verification(differences: Mapping[str, float], *, found: bool = True) -> Block:
+    """Return how far the methods disagree in cost, or that they agree that there is no plan."""
+    same = "same cost" if found else "no plan either"
     lines = [
-        f"{method}: cost differs by {value:.0e}" if value else f"{method}: same cost"
+        f"{method}: cost differs by {value:.0e}" if value else f"{method}: {same}"
         for method, value in differences.items()
     ]
     return Block("Every method that can solve it", lines=lines)

@@ -18,7 +18,7 @@ def page(plan: Plan, opinions: Sequence[Opinion] = (), size: float | None = None
     lines = [f"# {_escape(plan.name)}", "", f"**{rows.headline(plan)}**", ""]
     lines += [_escape(rows.subtitle(plan)), ""]
     if plan.best is None:
-        return "\n".join([*lines, *_bullets("Why", plan.warnings), ""])
+        return "\n".join([*lines, *_bullets("Why", plan.warnings), *_blocks(extras), ""])
     lines += table(
         ["", "plan", "Chinchilla", "ratio"],
         [[row.label, row.plan, row.baseline, row.ratio] for row in (*rows.sizes(plan), *rows.terms(plan))],

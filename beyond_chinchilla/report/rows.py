@@ -37,10 +37,11 @@ def headline(plan: Plan) -> str:
             f"{abs(plan.savings):.2g} nats {'more' if plan.savings >= 0 else 'less'}."
         )
     outcome = f"{format_percent(abs(plan.savings_fraction))} {'saved' if plan.savings_fraction >= 0 else 'more'}"
-    act = "Go on training" if plan.method == "start_from" else "Train"
+    act, preposition = "Train", "on"
+    if plan.method == "start_from":
+        act, preposition = ("Go on training", "to") if best.training_flops else ("Serve", "as they are after")
     return (
-        f"{act} {format_number(best.params)} params {'to' if plan.method == 'start_from' else 'on'} "
-        f"{format_number(best.tokens)} tokens instead of "
+        f"{act} {format_number(best.params)} params {preposition} {format_number(best.tokens)} tokens instead of "
         f"{format_number(base.params)} on {format_number(base.tokens)}: {format_amount(best.total, unit)} instead of "
         f"{format_amount(base.total, unit)} over the model's life, {outcome}."
     )

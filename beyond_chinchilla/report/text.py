@@ -48,6 +48,8 @@ def print_page(
     console.print()
     if plan.best is None:
         _section(console, "Why", list(plan.warnings))
+        for block in extras:
+            _block(console, block)
         return
     console.print(_bill(plan))
     console.print()
@@ -135,7 +137,10 @@ def _block(console: Console, block: Block) -> None:
         table = _table()
         for index, head in enumerate(block.heads):
             table.add_column(
-                head, justify="left" if index in block.words else "right", no_wrap=index not in block.words
+                head,
+                justify="left" if index in block.words else "right",
+                no_wrap=index not in block.words,
+                overflow="fold",
             )
         for line in block.cells:
             table.add_row(*(Text(cell) for cell in line))

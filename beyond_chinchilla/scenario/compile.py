@@ -9,7 +9,7 @@ from beyond_chinchilla.costs.lifetime import HiredCompute, lifetime_cost, lifeti
 from beyond_chinchilla.costs.models import reference_model
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws import catalogue
-from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.laws.loss_law import FittedRange, LossLaw
 from beyond_chinchilla.optimise.problem import Problem, below_floor
 from beyond_chinchilla.scenario import schema
 from beyond_chinchilla.scenario.fields import chip_of
@@ -25,6 +25,7 @@ def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
     law = law_of(file.law)
     flops = lifetime_flops(_demand(file.demand))
     notes: list[str] = []
+    doubts = _doubts(file.law)
     setting = setting_of(file.demand, file.training, file.serving, notes)
     priced = file.objective != "flops"
     if file.limits is not None and file.limits.time_per_output_token is not None:
@@ -41,8 +42,15 @@ def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
         start_from=None if file.start_from is None else (file.start_from.params, file.start_from.tokens),
         name=name,
         # Prices that nothing reads need no note.
-        notes=tuple(notes) if priced or file.limits is not None else (),
+        notes=(*doubts, *(notes if priced or file.limits is not None else ())),
     )
+
+
+def _doubts(law: str | schema.InlineLaw) -> list[str]:
+    """Return what the law's own fit warned of."""
+    if isinstance(law, str) or law.verdict in (None, "good"):
+        return []
+    return [f"the fit of law {law.name} calls itself '{law.verdict}': see 'bc-opt fit' on its runs"]
 
 
 def setting_of(
@@ -74,22 +82,27 @@ def compared_models(file: schema.ScenarioFile) -> list[tuple[str, float, float]]
     """
     found = []
     for item in file.compare:
-        if item.model is not None:
-            params, tokens = _published_size(item.model)
-            found.append((item.name or item.model, params, tokens))
-        else:
-            assert item.params is not None
-            assert item.tokens is not None
-            name = item.name or f"{format_number(item.params)} on {format_number(item.tokens)}"
-            found.append((name, item.params, item.tokens))
+        params, tokens = compared_size(item)
+        name = item.name or item.model or f"{format_number(params)} on {format_number(tokens)}"
+        found.append((name, params, tokens))
     return found
+
+
+def compared_size(item: schema.Compared) -> tuple[float, float]:
+    """Return total parameters and tokens of a plan to compare; raises as `compared_models`."""
+    if item.model is not None:
+        return _published_size(item.model)
+    assert item.params is not None
+    assert item.tokens is not None
+    return item.params, item.tokens
 
 
 def law_of(choice: str | schema.InlineLaw) -> LossLaw:
     """Return the law that a scenario names or writes out."""
     if isinstance(choice, str):
         return catalogue.law(choice)
-    return LossLaw(**choice.model_dump(), source="written in the scenario")
+    fitted = FittedRange() if choice.range is None else FittedRange(**choice.range.model_dump())
+    return LossLaw(**choice.model_dump(exclude={"range", "verdict"}), fitted=fitted)
 
 
 def target_loss(law: LossLaw, target: schema.Target) -> float:

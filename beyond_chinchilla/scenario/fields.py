@@ -143,6 +143,29 @@ class Choice(_Kind):
 
 
 @dataclass(frozen=True)
+class Span(_Kind):
+    """Two numbers, the smaller first; nothing stays nothing."""
+
+    description: str
+
+    def read(self, value: Any) -> tuple[float, float] | None:
+        """Return both ends."""
+        if value is None:
+            return None
+        if not isinstance(value, (list, tuple)) or len(value) != 2:
+            raise InputError(f"expected two numbers, got {describe(value)}; write it like [70M, 16B]")
+        low, high = (parse_quantity(end, "") for end in value)
+        if not 0 < low <= high:
+            raise InputError(f"[{value[0]}, {value[1]}] must run from above zero upwards; write it like [70M, 16B]")
+        return low, high
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema."""
+        end = {"type": ["number", "string"]}
+        return {"type": ["array", "null"], "items": end, "minItems": 2, "maxItems": 2, "description": self.description}
+
+
+@dataclass(frozen=True)
 class Name(_Kind):
     """A name of one of the catalogues; its names are listed when the schema is asked for."""
 

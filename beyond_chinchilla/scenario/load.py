@@ -12,9 +12,17 @@ from pydantic import ValidationError
 from beyond_chinchilla.errors import InputError, ScenarioError, nearest, printable
 from beyond_chinchilla.optimise.limits import FLOORS
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.scenario.compile import compared_models, compile_problem, law_of, setting_of, target_loss
+from beyond_chinchilla.scenario.compile import (
+    compared_models,
+    compared_size,
+    compile_problem,
+    law_of,
+    setting_of,
+    target_loss,
+)
 from beyond_chinchilla.scenario.document import Document, Keys, override, read
 from beyond_chinchilla.scenario.fields import Section, describe
+from beyond_chinchilla.scenario.law_file import read_law
 from beyond_chinchilla.scenario.limits import compile_limits
 from beyond_chinchilla.scenario.schema import ScenarioFile
 
@@ -92,18 +100,31 @@ def load(path: str | Path, assignments: Iterable[str] = ()) -> Scenario:
     """
     document = read(path)
     override(document, list(assignments))
-    return check(document)
+    return check(document, _read_law_file(document, Path(path).parent))
 
 
-def check(document: Document) -> Scenario:
-    """Check a document against the schema and across its sections.
+def _read_law_file(document: Document, folder: Path) -> list[tuple[Keys, str]]:
+    """Put the law of a JSON file, named relative to the scenario, in the place of its name; return what is wrong."""
+    law = document.tree.get("law")
+    if not (isinstance(law, str) and law.endswith(".json")):
+        return []
+    try:
+        document.tree["law"] = read_law(folder / law)
+    except InputError as error:
+        document.tree["law"] = _PLACEHOLDER["law"]
+        return [(("law",), str(error))]
+    return []
+
+
+def check(document: Document, known: Iterable[tuple[Keys, str]] = ()) -> Scenario:
+    """Check a document against the schema and across its sections; `known` are mistakes found before.
 
     Raises
     ------
     ScenarioError
         Every mistake, in the order of the file.
     """
-    found: list[tuple[Keys, str]] = []
+    found = list(known)
     try:
         file: ScenarioFile | None = ScenarioFile.model_validate(document.tree)
     except ValidationError as error:
@@ -118,7 +139,6 @@ def check(document: Document) -> Scenario:
     scenario = Scenario(name=file.name or printable(Path(document.name).stem), file=file)
     try:
         scenario.to_problem()
-        compared_models(file)
     except InputError as error:
         raise ScenarioError([document.mistake((), line) for line in str(error).splitlines()]) from None
     return scenario
@@ -172,13 +192,30 @@ def _across(document: Document, sections: Mapping[str, Any]) -> list[tuple[Keys,
         except InputError as error:
             found.append((("target", *target.model_dump(exclude_none=True)), str(error)))
     if sections["limits"] is not None and all(sections[key] for key in {"demand", "training", "serving"} & stated):
+        found += _of_limits(sections)
+    for index, item in enumerate(sections["compare"] or ()):
         try:
-            compile_limits(
-                sections["limits"], setting_of(sections["demand"], sections["training"], sections["serving"], [])
-            )
+            compared_size(item)
         except InputError as error:
-            pairs = (line.split(": ", 1) for line in str(error).splitlines())
-            found += [(("limits", key), message) for key, message in pairs]
+            found.append((("compare", index, "model"), str(error)))
+    return found
+
+
+def _of_limits(sections: Mapping[str, Any]) -> list[tuple[Keys, str]]:
+    """Return which limits need a section that is not there, or are not possible under the law."""
+    try:
+        limits = compile_limits(
+            sections["limits"], setting_of(sections["demand"], sections["training"], sections["serving"], [])
+        )
+    except InputError as error:
+        pairs = (line.split(": ", 1) for line in str(error).splitlines())
+        return [(("limits", key), message) for key, message in pairs]
+    found: list[tuple[Keys, str]] = []
+    for limit in limits if sections["law"] is not None else ():
+        try:
+            limit.ratio(law_of(sections["law"]))
+        except InputError as error:
+            found.append((("limits", limit.label, limit.side), str(error).split(": ", 1)[1]))
     return found
 
 
@@ -230,10 +267,14 @@ _EXAMPLES = {
     "mfu": "mfu: 40%",
     "prefill_mfu": "prefill_mfu: 50%",
     "decode_mfu": "decode_mfu: 5%",
+    "limits": "limits: {params: {max: 40B}}",
+    "gpus": "gpus: 4096",
 }
 
 
 def _example(keys: Keys) -> str:
+    if len(keys) == 2 and keys[0] == "limits":
+        return f"; write it like {keys[1]}: {{max: ...}}"
     return f"; write it like {_EXAMPLES[str(keys[-1])]}" if keys and keys[-1] in _EXAMPLES else ""
 
 

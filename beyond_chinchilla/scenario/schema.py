@@ -19,6 +19,7 @@ from beyond_chinchilla.scenario.fields import (
     Quantity,
     Section,
     Share,
+    Span,
     Text,
     chip_of,
 )
@@ -47,6 +48,15 @@ def _kind(value: Any) -> str:
     return "inline" if isinstance(value, (dict, Section)) else "name"
 
 
+class RangeOfRuns(Section):
+    """[smallest, largest] of the runs behind a law."""
+
+    params: Annotated[tuple[float, float] | None, Span("Parameters, as the law counts them.")] = None
+    tokens: Annotated[tuple[float, float] | None, Span("Training tokens.")] = None
+    tokens_per_param: Annotated[tuple[float, float] | None, Span("Their ratio.")] = None
+    flops: Annotated[tuple[float, float] | None, Span("Training FLOPs, 6ND.")] = None
+
+
 class InlineLaw(Section):
     """A loss law of one's own: L = E + (A N^-alpha + B D^-beta)^power."""
 
@@ -58,6 +68,9 @@ class InlineLaw(Section):
     power: Annotated[float, Quantity("", "Exponent of the sum: 1 but in Kaplan's form.", "1")] = 1.0
     counts: Annotated[str, Choice("Which parameters N counts.", ("total", "non-embedding"))] = "total"
     name: Annotated[str, Text("What to call the law.")] = "inline"
+    source: Annotated[str, Text("Where it comes from.")] = "written in the scenario"
+    verdict: Annotated[str, Text("What the fit thinks of itself: good, usable or do not use.")] | None = None
+    range: Annotated[RangeOfRuns | None, Field(description="What the runs behind it covered.")] = None
 
 
 class ModelSize(Section):
@@ -180,7 +193,7 @@ class ScenarioFile(Section):
     law: Annotated[
         Annotated[LawName, Tag("name")] | Annotated[InlineLaw, Tag("inline")],
         Discriminator(_kind),
-        Field(description="A law of the catalogue, or {E, A, alpha, B, beta}."),
+        Field(description="A law of the catalogue, a law.json that bc-opt fit wrote, or {E, A, alpha, B, beta}."),
     ]
     target: Annotated[Target | None, Field(description="The quality to reach; none with objective loss.")] = None
     demand: Demand

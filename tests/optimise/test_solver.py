@@ -389,9 +389,7 @@ def _grid(problem: Problem, N: float, width: float, points: int) -> float:
     return float(np.nanmin(costs))
 
 
-@pytest.mark.parametrize(
-    ("loss", "served"), [(2.2, 2e12), (2.6, 1e10), (3.0, 1e13), (1.9, 1e14)]
-)
+@pytest.mark.parametrize(("loss", "served"), [(2.2, 2e12), (2.6, 1e10), (3.0, 1e13), (1.9, 1e14)])
 def test_kaplan_against_brute_force(loss: float, served: float) -> None:
     problem = _flops_problem(published("kaplan-2020"), loss, served)
     plan = solve(problem)

@@ -148,7 +148,11 @@ def test_the_total_of_the_report_is_the_objective(path: Path):
         objective = float(problem.cost.value({"params": candidate.params, "tokens": candidate.tokens}))
         assert candidate.total == pytest.approx(objective, rel=1e-12)
         assert sum(term["value"] for term in candidate.to_dict()["terms"]) == candidate.total
-    assert plan.baseline.total - plan.best.total == pytest.approx(plan.savings, rel=1e-9)
+    if plan.objective == "loss":
+        assert plan.baseline.loss - plan.best.loss == pytest.approx(plan.savings, rel=1e-9)
+        assert plan.baseline.total == pytest.approx(plan.best.total, rel=1e-9)
+    else:
+        assert plan.baseline.total - plan.best.total == pytest.approx(plan.savings, rel=1e-9)
 
 
 @each_scenario
@@ -160,24 +164,38 @@ def test_a_plan_reaches_its_target_and_proves_it(path: Path):
     assert plan.kkt_residual <= 1e-8
 
 
+def extra_keys(path: Path) -> set[str]:
+    """Return the keys that only some scenarios have."""
+    stated = bc.load(path).to_dict()
+    return ({"objective"} if stated["objective"] == "loss" else set()) | (
+        {"comparison"} if "compare" in stated else set()
+    )
+
+
 @each_scenario
 def test_the_json_of_a_scenario_has_the_promised_keys(path: Path):
     found = json.loads(CliRunner().invoke(cli, [str(path), "--format", "json"]).stdout)
-    assert set(found) == PLAN_KEYS | {"law_disagreement"}
+    assert set(found) == PLAN_KEYS | {"law_disagreement"} | extra_keys(path)
     assert found["schema"] == "beyond-chinchilla/plan/1"
     assert set(found["plan"]) == CANDIDATE_KEYS
     assert set(found["baseline"]) - {"breaks"} == CANDIDATE_KEYS
     assert set(found["law"]) >= {"name", "form", "E", "A", "alpha", "B", "beta"}
     assert set(found["savings"]) == {"absolute", "fraction"}
-    assert {"demand", "target_loss", "training_price", "serving_price"} <= set(found["elasticities"])
-    assert set(found["range_1_percent"]) == {"params"}
+    drivers = {"demand", "training_price", "serving_price"}
+    if found.get("objective") == "loss":
+        # No target whose price, and no cost whose flat range could be asked for.
+        assert set(found["elasticities"]) == drivers
+        assert found["range_1_percent"] is None
+    else:
+        assert set(found["elasticities"]) == drivers | {"target_loss"}
+        assert set(found["range_1_percent"]) == {"params"}
     assert set(found["certificate"]) == {"kkt_residual", "duality_gap"}
     assert [set(term) for term in found["plan"]["terms"]] == [{"label", "value"}] * len(found["plan"]["terms"])
 
 
 def test_the_json_of_several_scenarios_is_a_list_of_plans():
     found = json.loads(CliRunner().invoke(cli, [*map(str, SCENARIOS), "--format", "json"]).stdout)
-    assert [set(plan) for plan in found] == [PLAN_KEYS] * len(SCENARIOS)
+    assert [set(plan) for plan in found] == [PLAN_KEYS | extra_keys(path) for path in SCENARIOS]
     assert [plan["scenario"] for plan in found] == [bc.load(path).name for path in SCENARIOS]
 
 

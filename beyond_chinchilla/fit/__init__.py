@@ -1,0 +1,1 @@
+"""From training runs to a law, and how sure it is."""

@@ -1,0 +1,53 @@
+"""A law out of a file: what ``bc-opt fit`` writes, or the five numbers alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from beyond_chinchilla.errors import InputError
+
+MAX_BYTES = 50_000_000
+_NEEDED = ("E", "A", "alpha", "B", "beta")
+_TAKEN = (*_NEEDED, "power", "counts", "name", "source", "range")
+
+
+def read_law(path: Path) -> dict[str, Any]:
+    """Return the law of a JSON file, as a scenario writes one inline.
+
+    Parameters
+    ----------
+    path : Path
+        A JSON object with E, A, alpha, B and beta, at its top or under ``law``; a ``verdict`` beside it is taken along.
+
+    Raises
+    ------
+    InputError
+        No such file, too large, not JSON, or numbers missing.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"law file {path}: cannot be read: {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise InputError(f"law file {path}: larger than {MAX_BYTES // 1_000_000} MB; is it the right file?")
+    try:
+        tree = json.loads(data)
+    except (ValueError, RecursionError):
+        raise InputError(f"law file {path}: not JSON; give what 'bc-opt fit RUNS -o law.json' writes") from None
+    law = tree.get("law", tree) if isinstance(tree, dict) else None
+    missing = [key for key in _NEEDED if not isinstance(law, Mapping) or key not in law]
+    if not isinstance(law, Mapping) or missing:
+        raise InputError(
+            f"law file {path}: has no {', '.join(missing)}; give what 'bc-opt fit RUNS -o law.json' writes"
+        )
+    found = {key: law[key] for key in _TAKEN if law.get(key) not in (None, "")}
+    found.setdefault("name", path.stem)
+    verdict = tree.get("verdict")
+    if isinstance(verdict, Mapping) and isinstance(verdict.get("word"), str):
+        found["verdict"] = verdict["word"]
+    return found
