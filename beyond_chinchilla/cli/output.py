@@ -115,4 +115,4 @@ def show(draw: Callable[[Console], None], output: Path | None) -> None:
     columns = os.environ.get("COLUMNS", "")
     width = max(int(columns), LEAST_WIDTH) if columns.isdecimal() else PIPED_WIDTH
     draw(Console(file=buffer, width=width, height=25, highlight=False, emoji=False, markup=False, color_system=None))
-    emit("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines()), output)
+    emit("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().rstrip().splitlines()), output)

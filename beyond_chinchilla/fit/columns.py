@@ -1,4 +1,4 @@
-"""Which column of a table of runs is which quantity, by its name; and the numbers in its cells.
+"""Which column of a table of runs is which quantity, by its name.
 
 Names are compared without case, spaces and punctuation. What is known, by role (best first where ranked):
 
@@ -21,19 +21,14 @@ rank are an error, unless they hold the same numbers.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from beyond_chinchilla.errors import InputError, SpreadsheetError, UnitError, nearest, printable
-from beyond_chinchilla.units import parse_number
-
-Array = NDArray[np.float64]
+from beyond_chinchilla.errors import InputError, SpreadsheetError, nearest, printable
+from beyond_chinchilla.fit.cells import Numbers
 
 ROLES = ("params", "tokens", "tokens_per_param", "flops", "loss", "name")
 # Written for a role that no column shall fill: {"tokens": "none"} makes D = C/(6N).
@@ -65,14 +60,6 @@ class Column:
         return f"column '{printable(self.name)}'{unit}"
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """The numbers of a column, nan where a cell has none; `faults` says why and shows the cell."""
-
-    values: Array
-    faults: Mapping[int, tuple[str, str]]
-
-
 def fold(name: str) -> str:
     """Return a name without case, spaces and punctuation.
 
@@ -88,8 +75,9 @@ def _aliases() -> dict[str, Meaning]:
     def add(names: Iterable[str], meaning: Meaning) -> None:
         known.update(dict.fromkeys((fold(name) for name in names), meaning))
 
-    sizes = ("n params param parameters parameter nparams numparams numparam nparameters numparameters modelsize").split()
-    sizes += "parametercount paramcount paramscount numberofparameters numberofparams modelparams modelparameters".split()
+    size_words = "n params param parameters parameter nparams numparams numparam nparameters numparameters modelsize"
+    size_words += " parametercount paramcount paramscount numberofparameters numberofparams modelparams modelparameters"
+    sizes = size_words.split()
     without = "nonembedding nonembeddings nonemb nonembed noemb noembed noembedding noembeddings withoutembeddings"
     add(sizes, Meaning("params", 1))
     add((both for size in sizes for both in (f"total{size}", f"{size}total")), Meaning("params", 0, "total"))
@@ -148,7 +136,9 @@ _WORDS = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "bn": 1e9, "trillion"
 _LETTERS = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 _NOUNS = {"params": "param|parameter", "tokens": "token|tok", "flops": "flop", "tokens_per_param": "tokens? per param"}
 _BRACKET = re.compile(r"(?P<base>.*?)[\s_,]*[(\[](?P<unit>[^()\[\]]{1,40})[)\]]\s*", re.DOTALL)
-_SUFFIX = re.compile(r"(?P<base>.*?)[\s_-]+(?:in[\s_]+)?(?P<unit>(?:thousand|million|billion|trillion)s?|bn|[kmbt])", re.I)
+_SUFFIX = re.compile(
+    r"(?P<base>.*?)[\s_-]+(?:in[\s_]+)?(?P<unit>(?:thousand|million|billion|trillion)s?|bn|[kmbt])", re.I
+)
 
 
 def _scale(unit: str, role: str) -> float | None:
@@ -296,7 +286,11 @@ def _stated_columns(names: Sequence[str], stated: Mapping[str, str], place: str)
             raise InputError(f"--columns {printable(str(given))}={printable(str(name))}: {nearest(str(given), ROLES)}")
         if role in columns:
             raise InputError(f"--columns names the {_SPOKEN[role]} twice; keep one")
-        columns[role] = _stated_column(names, role, str(given), str(name), place)
+        column = _stated_column(names, role, str(given), str(name), place)
+        if column is not None and alias is not None and alias.kind:
+            # loss_bits=... and non_embedding_params=... say the kind as well.
+            column = replace(column, meaning=replace(column.meaning, kind=alias.kind))
+        columns[role] = column
     return columns
 
 
@@ -328,7 +322,9 @@ def _stated_column(names: Sequence[str], role: str, given: str, name: str, place
         kind = _ALIASES.get(fold(f"loss {unit}")) if role == "loss" else None
         scale = 1.0 if kind is not None else _scale(unit, role)
         if scale is None:
-            raise InputError(f"{where}: '{printable(unit)}' is no unit of the {_SPOKEN[role]}; write it like (B) or (1e9)")
+            raise InputError(
+                f"{where}: '{printable(unit)}' is no unit of the {_SPOKEN[role]}; write it like (B) or (1e9)"
+            )
         meaning = replace(meaning, scale=meaning.scale * scale, kind=kind.kind if kind is not None else meaning.kind)
     return Column(index, names[index], meaning)
 
@@ -342,69 +338,3 @@ def _said(name: str, role: str) -> Meaning:
         if (match := pattern.fullmatch(name)) and (pattern is _BRACKET or len(match["unit"]) > 1):
             return Meaning(role, scale=_scale(match["unit"], role) or 1.0)
     return Meaning(role)
-
-
-# Cells
-
-_BLANK = {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "--"}
-_COMMA = re.compile(r"\s*[-+]?\d[\d.]*,\d+(?:[eE][-+]?\d+)?\s*[A-Za-z%]*\s*")
-_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:\.\d{3})+(?!\d)(?:,\d*)?\s*[A-Za-z%]*\s*")
-
-
-def has_decimal_comma(cells: Iterable[object]) -> bool:
-    """Say whether cells write 3,68: some has a comma, and none a point that must be a decimal one."""
-    commas = False
-    for cell in cells:
-        if isinstance(cell, str):
-            if _COMMA.fullmatch(cell):
-                commas = True
-            elif "." in cell and any(map(str.isdigit, cell)) and not _THOUSANDS.fullmatch(cell):
-                return False
-    return commas
-
-
-def read_numbers(cells: Sequence[object], scale: float = 1.0, *, decimal_comma: bool = False) -> Numbers:
-    """Read a column: numbers as they are, texts as `units.parse_number` does, times the unit's size.
-
-    >>> read_numbers(["1.2B", "3e9", "", "n/a", "a lot"]).faults[4]
-    ('not a number', 'a lot')
-    """
-    values = np.full(len(cells), np.nan)
-    faults: dict[int, tuple[str, str]] = {}
-    for i, cell in enumerate(cells):
-        number = _read(cell, decimal_comma)
-        if isinstance(number, float):
-            values[i] = number * scale
-        else:
-            faults[i] = (number, "" if number == "missing" else printable(str(cell)[:40]))
-    return Numbers(values, faults)
-
-
-def _read(cell: object, decimal_comma: bool) -> float | str:
-    if isinstance(cell, str):
-        text = cell.strip()
-        if decimal_comma and ("," in text or _THOUSANDS.fullmatch(text)):
-            text = text.replace(".", "").replace(",", ".")
-        try:
-            number = float(text)
-        except ValueError:
-            if text.casefold() in _BLANK:
-                return "missing"
-            try:
-                number = parse_number(text)
-            except UnitError:
-                return "not a number"
-    elif cell is None:
-        return "missing"
-    elif isinstance(cell, (bool, np.bool_)) or not isinstance(cell, (int, float, Decimal, np.number)):
-        return "not a number"
-    else:
-        try:
-            number = float(cell)
-        except OverflowError:
-            return "infinite"
-        except (TypeError, ValueError):
-            return "not a number"
-    if math.isnan(number):
-        return "missing"
-    return "infinite" if math.isinf(number) else number

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from beyond_chinchilla.errors import InputError, SpreadsheetError
+from beyond_chinchilla.errors import InputError, SpreadsheetError, printable
 from beyond_chinchilla.fit.isoflop import positive_columns
 from beyond_chinchilla.units import format_percent
 
@@ -57,6 +57,8 @@ class Curve:
     merged: int = field(init=False)
 
     def __post_init__(self) -> None:
+        # A file's name may hold escape codes.
+        object.__setattr__(self, "name", printable(self.name))
         try:
             hours, loss = positive_columns(hours=self.hours, loss=self.loss)
         except InputError as error:

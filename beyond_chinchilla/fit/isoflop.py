@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -188,8 +189,9 @@ def fit_isoflop(
 
     Loss = c0 + c1 ln N + c2 (ln N)^2 by least squares; ln N_opt = -c1 / (2 c2). A budget whose parabola opens
     downwards, whose vertex lies outside its range of sizes, or which has too few different sizes is set aside and
-    named. Intervals: within every budget the residuals of its parabola, each divided by sqrt(1 - leverage), are
-    drawn anew, and vertices and law are found again; in each draw the same rules set budgets aside.
+    named. Intervals: within every budget the residuals of its parabola, each divided by sqrt(1 - leverage) and widened
+    by Student's factor for few runs, are drawn anew, and vertices and law are found again; in each draw the same rules
+    set budgets aside. The intervals hold the noise of the runs, not the bias of a parabola over a wide range of sizes.
 
     Parameters
     ----------
@@ -232,11 +234,13 @@ def fit_isoflop(
         flops, group = np.unique(given, return_inverse=True)
     least = 4 if samples else 3
     rng = np.random.default_rng(seed)
+    spare = int(np.maximum(np.bincount(group) - 3, 0).sum())
+    widening = _student(spare, level)
     found: list[Budget] = []
     draws: list[Array] = []
     for index, budget in enumerate(flops):
         members = group == index
-        valley, vertices = _valley(float(budget), N[members], L[members], least, samples, rng)
+        valley, vertices = _valley(float(budget), N[members], L[members], least, samples, widening, rng)
         found.append(valley)
         draws.append(vertices)
     used = np.array([budget.used for budget in found])
@@ -293,6 +297,12 @@ def interval(draws: Array, level: float) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
+def _student(spare: int, level: float) -> float:
+    """Return by how much Student's quantile on `spare` degrees of freedom exceeds the normal one (first order)."""
+    z = NormalDist().inv_cdf(0.5 + 0.5 * level)
+    return 1.0 + (z * z + 1.0) / (4.0 * max(spare, 1))
+
+
 def _group(flops: Array, tolerance: float) -> tuple[NDArray[np.intp], Array]:
     """Group runs by compute, and return each run's group and each group's geometric mean."""
     order = np.argsort(flops, kind="stable")
@@ -307,7 +317,7 @@ def _group(flops: Array, tolerance: float) -> tuple[NDArray[np.intp], Array]:
 
 
 def _valley(
-    flops: float, N: Array, L: Array, least: int, samples: int, rng: np.random.Generator
+    flops: float, N: Array, L: Array, least: int, samples: int, widening: float, rng: np.random.Generator
 ) -> tuple[Budget, Array]:
     """Fit one budget, and return it with bootstrap draws of ln N_opt (nan where a draw has no valley)."""
     bounds = (float(N.min()), float(N.max()))
@@ -340,7 +350,7 @@ def _valley(
     if not samples:
         return Budget(flops, N.size, bounds, **facts), nothing
     leverage = np.clip(np.einsum("ij,ji->i", design, projector), 0.0, 1.0 - 1e-9)
-    residuals = (L - fitted) / np.sqrt(1.0 - leverage)
+    residuals = widening * (L - fitted) / np.sqrt(1.0 - leverage)
     residuals = np.where(leverage > 1.0 - 1e-6, 0.0, residuals)
     residuals -= residuals.mean()
     redrawn = fitted + residuals[rng.integers(0, N.size, (samples, N.size))]

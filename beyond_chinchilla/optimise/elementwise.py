@@ -5,7 +5,8 @@ ln D are both convex: so is every limit whose terms fall in neither. Each cuts a
 plan is the point of their intersection that is nearest to the unlimited optimum. Floors on N, D and D/N are monotone
 in z. Only where floors hold both N and D up does the target go slack: then their corner is the plan.
 
-All problems of a batch advance together; a problem that has converged no longer moves.
+All problems of a batch advance together; one that has converged leaves. Nothing that is done to a problem depends on
+its neighbours: a batch gives to the last bit what its problems give one by one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,12 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.posynomial import Posynomial
 
 Array = NDArray[np.float64]
+Codes = NDArray[np.int8]
+# Of single or of double precision.
+Real = NDArray[np.floating[Any]]
 
 BLOCK = 1 << 14
+_DRAFT_STEPS = 3
 _STEPS = 100
 _TOLERANCE = 1e-14
 # Newton's method squares what it misses by: after a step of this size nothing is left but rounding.
@@ -65,7 +71,7 @@ class Minima:
 
     params: Array
     tokens: Array
-    status: NDArray[np.int8]
+    status: Codes
     iterations: NDArray[np.intp]
     residual: Array
 
@@ -147,213 +153,247 @@ def _held_up(p: list[float], r: list[float]) -> str | None:
 class _Bill:
     """A posynomial of a block of problems: ln coefficient of each term, and its powers of N and D."""
 
-    logs: list[Array]
+    logs: list[Real]
     p: list[float]
     r: list[float]
 
     @classmethod
     def of(cls, posynomial: Posynomial, shape: tuple[int, ...]) -> _Bill:
-        return cls(
-            [_spread(np.log(np.asarray(term.coefficient, dtype=float)), shape) for term in posynomial.terms],
-            [float(np.asarray(term.powers.get("params", 0.0))) for term in posynomial.terms],
-            [float(np.asarray(term.powers.get("tokens", 0.0))) for term in posynomial.terms],
-        )
+        return cls([_spread(np.log(term.coefficient), shape) for term in posynomial.terms], *_powers(posynomial))
 
-    def cut(self, block: slice | NDArray[np.intp]) -> _Bill:
-        return _Bill([log[block] for log in self.logs], self.p, self.r)
+    def cut(self, chosen: slice | NDArray[np.intp]) -> _Bill:
+        return _Bill([log[chosen] for log in self.logs], self.p, self.r)
 
-    def shares(self, n: Array, d: Array) -> tuple[Array, list[Array]]:
-        """Return ln of the sum, and the share of each term."""
+    def terms(self, n: Real | float, d: Real | float) -> list[Real]:
+        """Return ln of each term."""
         # A power of nought is left out, not multiplied: n or d may be infinite.
-        terms = [
-            (log + p * n if p else log) + (r * d if r else 0.0)
-            for log, p, r in zip(self.logs, self.p, self.r, strict=True)
-        ]
-        peak = np.maximum.reduce(terms)
-        weights = [np.exp(term - peak) for term in terms]
-        total = sum(weights[1:], weights[0])
-        return peak + np.log(total), [weight / total for weight in weights]
+        logs = [log + (n if p == 1.0 else p * n) if p else log for log, p in zip(self.logs, self.p, strict=True)]
+        return [log + (d if r == 1.0 else r * d) if r else log for log, r in zip(logs, self.r, strict=True)]
 
-    def log_value(self, n: Array, d: Array) -> Array:
-        return self.shares(n, d)[0]
+    def weights(self, n: Real | float, d: Real | float) -> tuple[Real, list[Real]]:
+        """Return ln of the largest term, and each term relative to it."""
+        terms = self.terms(n, d)
+        peak = reduce(np.maximum, terms)
+        return peak, [np.exp(term - peak) for term in terms] if len(terms) > 1 else [np.ones_like(peak)]
+
+    def log_value(self, n: Real, d: Real) -> Real:
+        """Return ln of the sum."""
+        peak, weights = self.weights(n, d)
+        return peak if len(weights) == 1 else peak + np.log(sum(weights[1:], weights[0]))
+
+    def broken(self, n: Real, d: Real) -> NDArray[np.bool_]:
+        """Say where the sum is above 1 by more than rounding, or not a number."""
+        return ~(self.log_value(n, d) <= _SLIP * (1.0 + np.abs(n) + np.abs(d)))
+
+
+def _mix(weights: list[Real], factors: Sequence[float]) -> Real:
+    """Return the sum of factor x weight."""
+    total = np.zeros_like(weights[0])
+    for weight, factor in zip(weights, factors, strict=True):
+        if factor:
+            total += weight if factor == 1.0 else factor * weight
+    return total
+
+
+def _logit(log_u: Real) -> Real:
+    """Return ln(u/(1 - u)), and the end of the curve where u is no share."""
+    return np.where(log_u < 0, np.minimum(log_u - np.log(-np.expm1(log_u)), _WIDEST), _WIDEST)
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """The iso-loss curves of a block."""
+    """The iso-loss curves of a block: `least_n` and `least_d`, the logs that N and D tend to at its ends."""
 
-    law: LossLaw
-    log_R: Array
+    alpha: float
+    beta: float
+    least_n: Real
+    least_d: Real
 
-    def cut(self, block: NDArray[np.intp]) -> _Curve:
-        return _Curve(self.law, self.log_R[block])
+    def cut(self, chosen: slice | NDArray[np.intp]) -> _Curve:
+        return _Curve(self.alpha, self.beta, self.least_n[chosen], self.least_d[chosen])
 
-    def at(self, z: Array) -> tuple[Array, Array, Array, Array]:
-        """Return ln N and ln D, and their derivatives -(1 - u)/alpha and u/beta, u the model term's share."""
-        e = np.exp(-np.abs(z))
-        soft = np.log1p(e)
-        n = (np.log(self.law.A) - self.log_R + np.maximum(-z, 0.0) + soft) / self.law.alpha
-        d = (np.log(self.law.B) - self.log_R + np.maximum(z, 0.0) + soft) / self.law.beta
+    def in_units(self, z: Real) -> tuple[Real, Real, Real, Real]:
+        """Return ln N and ln D less their least, and derivatives -(1 - u)/alpha and u/beta, u the model's share."""
+        e = np.exp(-z)
+        one_plus = 1.0 + e
+        n = np.log(one_plus)
         # Of u and 1 - u the smaller one too keeps all its digits.
-        less, more = e / (1.0 + e), 1.0 / (1.0 + e)
-        return n, d, np.where(z >= 0, less, more) / -self.law.alpha, np.where(z >= 0, more, less) / self.law.beta
+        u = 1.0 / one_plus
+        return n / self.alpha, (n + z) / self.beta, e * u / -self.alpha, u / self.beta
 
-    def along(self, bill: _Bill, z: Array) -> tuple[Array, Array]:
+    def at(self, z: Real) -> tuple[Real, Real]:
+        """Return ln N and ln D."""
+        n, d, _, _ = self.in_units(z)
+        return self.least_n + n, self.least_d + d
+
+    def along(self, bill: _Bill, z: Real) -> tuple[Real, Real]:
         """Return ln of a posynomial at z and its derivative in z."""
-        n, d, n_slope, d_slope = self.at(z)
-        value, shares = bill.shares(n, d)
-        slope = sum(share * (p * n_slope + r * d_slope) for share, p, r in zip(shares, bill.p, bill.r, strict=True))
-        return value, np.asarray(slope)
+        n, d, n_slope, d_slope = self.in_units(z)
+        peak, weights = bill.weights(self.least_n + n, self.least_d + d)
+        total = sum(weights[1:], weights[0])
+        return peak + np.log(total), (n_slope * _mix(weights, bill.p) + d_slope * _mix(weights, bill.r)) / total
 
-    def balance(self, cost: _Bill, z: Array) -> tuple[Array, Array]:
+    def balance(self, cost: _Bill, z: Real) -> tuple[Real, Real]:
         """Return G(z) = z + ln(alpha E[r]) - ln(beta E[p]) and its derivative; G has the sign of d ln cost/dz.
 
-        E is the mean of the terms' powers under their shares.
+        E is the mean of the terms' powers under their shares. The bill is in units of the least N and D.
         """
-        alpha, beta = self.law.alpha, self.law.beta
-        n, d, n_slope, d_slope = self.at(z)
-        shares = cost.shares(n, d)[1]
-        changes = [p * n_slope + r * d_slope for p, r in zip(cost.p, cost.r, strict=True)]
-        mean_p, cov_p = _moments(shares, cost.p, changes)
-        mean_r, cov_r = _moments(shares, cost.r, changes)
-        G = z + np.log(alpha * mean_r) - np.log(beta * mean_p)
-        return G, 1.0 + cov_r / mean_r - cov_p / mean_p
+        n, d, n_slope, d_slope = self.in_units(z)
+        _, weights = cost.weights(n, d)
+        pp, pr, rr = zip(*((p * p, p * r, r * r) for p, r in zip(cost.p, cost.r, strict=True)), strict=True)
+        in_n, in_d, cross = _mix(weights, cost.p), _mix(weights, cost.r), _mix(weights, pr)
+        slope = 1.0 + n_slope * (cross / in_d - _mix(weights, pp) / in_n)
+        slope += d_slope * (_mix(weights, rr) / in_d - cross / in_n)
+        return z + np.log(self.alpha / self.beta * in_d / in_n), slope
 
 
-def _moments(shares: list[Array], powers: list[float], changes: list[Array]) -> tuple[Array, Array]:
-    """Return the mean of the powers under the shares, and its derivative as the terms' logs change."""
-    drift = sum(share * change for share, change in zip(shares, changes, strict=True))
-    mean = np.asarray(sum(share * power for share, power in zip(shares, powers, strict=True)))
-    covariance = sum(
-        share * power * (change - drift) for share, power, change in zip(shares, powers, changes, strict=True)
-    )
-    return mean, np.asarray(covariance)
-
-
-def _solve(law: LossLaw, log_R: Array, cost: _Bill, limits: list[_Bill]) -> tuple[Any, ...]:
-    """Solve one block: the unlimited optimum, then the limits that it breaks, then the corner of the floors."""
-    curve = _Curve(law, log_R)
+def _solve(law: LossLaw, log_R: Real, cost: _Bill, limits: list[_Bill]) -> tuple[Any, ...]:
+    """Solve one block: the unlimited optimum, then what the limits make of it where it breaks one."""
+    curve = _Curve(law.alpha, law.beta, (np.log(law.A) - log_R) / law.alpha, (np.log(law.B) - log_R) / law.beta)
     z, status, iterations, residual = _stationary(curve, cost)
-    z = _respect(curve, limits, z)
-    # A bill that falls for ever has its minimum where the limits stop it.
-    status = np.where((status == Status.UNBOUNDED) & (np.abs(z) < _WIDEST), np.int8(Status.OPTIMAL), status)
-    n, d, _, _ = curve.at(z)
-    if limits:
-        corner_n, corner_d, held = _corner(law, log_R, limits)
-        n, d = np.where(held, corner_n, n), np.where(held, corner_d, d)
-        status = np.where(held, np.int8(Status.OPTIMAL), status)
-        for limit in limits:
-            over = ~(limit.log_value(n, d) <= _slip(n, d)) & (status != Status.NOT_CONVERGED)
-            status = np.where(over, np.int8(Status.INFEASIBLE), status)
+    n, d = curve.at(z)
+    z, moved = _respect(curve, limits, z, n, d)
+    if moved.size:
+        cuts = [limit.cut(moved) for limit in limits]
+        n[moved], d[moved], status[moved] = _settle(curve.cut(moved), cuts, z[moved], status[moved])
     coefficients = [log for bill in (cost, *limits) for log in bill.logs]
-    known = np.isfinite(log_R) & np.isfinite(sum(coefficients[1:], coefficients[0]))
-    status = np.where(known, status, np.int8(Status.INVALID))
-    good = status == Status.OPTIMAL
-    return np.where(good, np.exp(n), np.nan), np.where(good, np.exp(d), np.nan), status, iterations, residual
+    status[~np.isfinite(reduce(np.add, coefficients, log_R))] = Status.INVALID
+    lost = status != Status.OPTIMAL
+    n[lost] = d[lost] = np.nan
+    return np.exp(n), np.exp(d), status, iterations, residual
 
 
-def _slip(n: Array, d: Array) -> Array:
-    """Return by how much the log of a limit may be over for rounding alone."""
-    return np.asarray(_SLIP * (1.0 + np.abs(n) + np.abs(d)))
-
-
-def _stationary(curve: _Curve, cost: _Bill) -> tuple[Array, NDArray[np.int8], NDArray[np.intp], Array]:
+def _stationary(curve: _Curve, cost: _Bill) -> tuple[Real, Codes, NDArray[np.intp], Real]:
     """Find where the bill is stationary on the curve.
 
     `_Curve.balance` rises in z, nearly linearly: Newton's method from the compute-optimal point takes a handful of
-    steps, and a bracket catches what it throws too far.
+    steps, and a bracket catches what it throws too far. The first few steps need no more than single precision.
     """
-    size = curve.log_R.size
-    z = np.full(size, np.log(curve.law.beta / curve.law.alpha))
-    iterations = np.zeros(size, dtype=np.intp)
-    residual = np.full(size, np.inf)
+    size = curve.least_n.size
+    iterations, residual = np.full(size, _DRAFT_STEPS, dtype=np.intp), np.full(size, np.inf)
     if not (max(cost.p) > 0 and max(cost.r) > 0):
         # Ever smaller models are ever cheaper, or ever larger ones.
         end = _WIDEST if max(cost.p) > 0 else -_WIDEST
-        return np.full(size, end), np.full(size, Status.UNBOUNDED, dtype=np.int8), iterations, np.zeros(size)
-    low, high = np.full(size, -_WIDEST), np.full(size, _WIDEST)
-    moving = np.ones(size, dtype=bool)
-    last = np.zeros(size)
+        return np.full(size, end), np.full(size, Status.UNBOUNDED, dtype=np.int8), 0 * iterations, np.zeros(size)
+    # In units of the least N and D all curves are one, and the logs of the terms are small.
+    terms = cost.terms(curve.least_n, curve.least_d)
+    peak = reduce(np.maximum, terms)
+    cost = _Bill([term - peak for term in terms], cost.p, cost.r)
+    single = _Bill([log.astype(np.float32) for log in cost.logs], cost.p, cost.r)
+    start = np.log(curve.beta / curve.alpha)
+    draft = np.full_like(single.logs[0], start)
+    for _ in range(_DRAFT_STEPS):
+        G, slope = curve.balance(single, draft)
+        draft -= G / slope
+    found = np.where(np.abs(draft) < _WIDEST, draft.astype(float), start)
+
+    left, z = np.arange(size), found.copy()
+    low, high, last = np.full(size, -_WIDEST), np.full(size, _WIDEST), np.zeros(size)
     for _ in range(_STEPS):
         G, slope = curve.balance(cost, z)
-        low, high = np.where(G < 0, z, low), np.where(G < 0, high, z)
+        under = G < 0
+        low, high = np.where(under, z, low), np.where(under, high, z)
         move = -G / slope
         step = z + move
         # Where G bends sharply Newton's method may go to and fro for ever: then not.
         bounces = (move * last < 0) & (np.abs(move) > 0.5 * np.abs(last))
         newton = (slope > 0) & (step >= low) & (step <= high) & ~bounces
-        last = move
         step = np.where(newton, step, 0.5 * (low + high))
-        residual = np.where(moving, np.abs(step - z) / np.maximum(1.0, np.abs(z)), residual)
-        z = np.where(moving, step, z)
-        iterations += moving
-        moving &= ~(residual <= np.where(newton, _LAST_STEP, _TOLERANCE))
-        if not moving.any():
+        missed = np.abs(step - z) / np.maximum(1.0, np.abs(z))
+        found[left], residual[left] = step, missed
+        iterations[left] += 1
+        moving = np.flatnonzero((missed > np.where(newton, _LAST_STEP, _TOLERANCE)) & np.isfinite(curve.least_n[left]))
+        if moving.size == 0:
             break
-    status = np.where(moving, np.int8(Status.NOT_CONVERGED), np.int8(Status.OPTIMAL))
-    return z, status, iterations, residual
+        z, low, high, last = (x[moving] for x in (step, low, high, move))
+        left, cost = left[moving], cost.cut(moving)
+    status = np.where(residual <= _LAST_STEP, np.int8(Status.OPTIMAL), np.int8(Status.NOT_CONVERGED))
+    return found, status, iterations, residual
 
 
-def _respect(curve: _Curve, limits: list[_Bill], z: Array) -> Array:
-    """Return the point nearest to z at which every limit that z breaks is met.
+def _respect(curve: _Curve, limits: list[_Bill], z: Real, n: Real, d: Real) -> tuple[Real, NDArray[np.intp]]:
+    """Return the point nearest to z at which every limit that z breaks is met, and the problems where it breaks any.
 
     The bill rises away from z on both sides and each limit keeps an interval, so that this is the best point, if any
     is; the caller checks that one is.
     """
-    furthest = z.copy()
+    furthest, moved = z.copy(), np.zeros(z.size, dtype=bool)
     for limit in limits:
-        value, slope = curve.along(limit, z)
-        n, d, _, _ = curve.at(z)
-        broken = np.flatnonzero(value > _slip(n, d))
+        broken = np.flatnonzero(limit.broken(n, d))
         if broken.size == 0:
             continue
-        start = z[broken]
-        end = _end(curve.cut(broken), limit.cut(broken), start, -np.sign(slope[broken]))
+        start, moved[broken] = z[broken], True
+        end = _end(curve.cut(broken), limit.cut(broken), start)
         further = np.abs(end - start) > np.abs(furthest[broken] - start)
         furthest[broken] = np.where(further, end, furthest[broken])
-    return furthest
+    return furthest, np.flatnonzero(moved)
 
 
-def _end(curve: _Curve, limit: _Bill, z: Array, direction: Array) -> Array:
+def _settle(curve: _Curve, limits: list[_Bill], z: Real, status: Codes) -> tuple[Real, Real, Codes]:
+    """Return ln N, ln D and status at z, where all limits ought to hold, or at the corner of the floors."""
+    # A bill that falls for ever has its minimum where the limits stop it.
+    status = np.where((status == Status.UNBOUNDED) & (np.abs(z) < _WIDEST), np.int8(Status.OPTIMAL), status)
+    n, d = curve.at(z)
+    corner_n, corner_d, held = _corner(curve, limits)
+    n, d = np.where(held, corner_n, n), np.where(held, corner_d, d)
+    status = np.where(held, np.int8(Status.OPTIMAL), status)
+    for limit in limits:
+        status[limit.broken(n, d) & (status != Status.NOT_CONVERGED)] = Status.INFEASIBLE
+    return n, d, status
+
+
+def _end(curve: _Curve, limit: _Bill, z: Real) -> Real:
     """Return where a limit that z breaks begins to hold, walking in the direction in which it falls.
 
-    Newton's method on the log of the limit: where that is convex in z it comes from the side on which it cannot
-    overshoot; a bracket serves the others. Where the limit never holds, the walk ends wherever it stopped falling.
+    A bound on N alone or on D alone is a point of the curve. Else Newton's method on the log of the limit: where that
+    is convex in z it comes from the side on which it cannot overshoot; a bracket serves the others. Where the limit
+    never holds, the walk ends wherever it stopped falling.
     """
-    outer, inner = z, direction * _WIDEST
-    moving = np.ones(z.size, dtype=bool)
+    if len(limit.p) == 1 and limit.r[0] == 0.0:
+        return _logit(curve.alpha * (curve.least_n + limit.logs[0] / limit.p[0]))
+    if len(limit.p) == 1 and limit.p[0] == 0.0:
+        return -_logit(curve.beta * (curve.least_d + limit.logs[0] / limit.r[0]))
+    found, left = z.copy(), np.arange(z.size)
+    direction = -np.sign(curve.along(limit, z)[1])
+    outer: Real = z
+    inner: Real = direction * _WIDEST
     for _ in range(_STEPS):
         value, slope = curve.along(limit, z)
-        outer, inner = np.where(value > 0, z, outer), np.where(value > 0, inner, z)
+        over = value > 0
+        outer, inner = np.where(over, z, outer), np.where(over, inner, z)
         step = z - value / slope
-        between = (step - outer) * (step - inner) <= 0
-        step = np.where(between & np.isfinite(step), step, 0.5 * (outer + inner))
+        newton = ((step - outer) * (step - inner) <= 0) & np.isfinite(step)
+        step = np.where(newton, step, 0.5 * (outer + inner))
         # Past its least value a limit rises again and will not hold: stay.
-        step = np.where((value > 0) & (slope * direction >= 0), z, step)
-        # The logs of N and D are some tens: their rounding moves the end by this much.
-        still = np.abs(step - z) <= 10.0 * _TOLERANCE * np.maximum(1.0, np.abs(z))
-        z = np.where(moving, step, z)
-        moving &= ~still
-        if not moving.any():
+        step = np.where(over & (slope * direction >= 0), z, step)
+        found[left] = step
+        # The logs of N and D are some tens: their rounding moves the end by ten times the tolerance.
+        tolerance = np.where(newton, _LAST_STEP, 10.0 * _TOLERANCE)
+        moving = np.flatnonzero(np.abs(step - z) > tolerance * np.maximum(1.0, np.abs(z)))
+        if moving.size == 0:
             break
-    return z
+        z, outer, inner, direction = (x[moving] for x in (step, outer, inner, direction))
+        left, curve, limit = left[moving], curve.cut(moving), limit.cut(moving)
+    return found
 
 
-def _corner(law: LossLaw, log_R: Array, limits: list[_Bill]) -> tuple[Array, Array, NDArray[np.bool_]]:
+def _corner(curve: _Curve, limits: list[_Bill]) -> tuple[Real, Real, NDArray[np.bool_]]:
     """Return the least N and D that the floors allow, and where that model already beats the target.
 
     Floors are limits that fall in a variable: N_min/N, D_min/D, r N/D and D/(r N). Two rounds find the least point of
     floors that refer to each other; a third would change it only if they contradict, which the caller then sees.
     """
-    n, d = np.full(log_R.size, -np.inf), np.full(log_R.size, -np.inf)
+    n, d = np.full(curve.least_n.size, -np.inf), np.full(curve.least_n.size, -np.inf)
+    kinds = [_held_up(limit.p, limit.r) for limit in limits]
+    if not {"params", "tokens"} <= set(kinds):
+        return n, d, np.zeros(n.size, dtype=bool)
     for _ in range(2):
-        for limit in limits:
-            held_up = _held_up(limit.p, limit.r)
+        for limit, held_up in zip(limits, kinds, strict=True):
             if held_up == "tokens":
                 at_least = limit.log_value(n, np.zeros_like(d)) / -limit.r[0]
                 d = np.where(np.isnan(at_least), d, np.maximum(d, at_least))
             elif held_up == "params":
                 at_least = limit.log_value(np.zeros_like(n), d) / -limit.p[0]
                 n = np.where(np.isnan(at_least), n, np.maximum(n, at_least))
-    reached = np.logaddexp(np.log(law.A) - law.alpha * n, np.log(law.B) - law.beta * d)
-    return n, d, np.isfinite(n) & np.isfinite(d) & (reached <= log_R)
+    reached = np.logaddexp(curve.alpha * (curve.least_n - n), curve.beta * (curve.least_d - d))
+    return n, d, np.isfinite(n) & np.isfinite(d) & (reached <= 0.0)

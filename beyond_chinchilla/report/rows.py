@@ -198,7 +198,7 @@ def _figures(candidate: Candidate | None, like: Candidate) -> dict[str, Any]:
 
 
 def _tiny(value: float) -> str:
-    return f"{value:.0e}" if value else "0"
+    return f"{value:.0e}" if value >= 1e-17 else "0"
 
 
 def _pair(plan: Plan, key: str) -> tuple[float, float]:

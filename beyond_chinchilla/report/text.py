@@ -79,12 +79,14 @@ def print_comparison(console: Console, plans: Sequence[Plan], extras: Sequence[B
     if left_out:
         console.print()
         _say(console, f"Left out for want of width: {', '.join(left_out)}.", style="dim")
-    for block in extras:
+    if extras:
         console.print()
+    for block in extras:
         _block(console, block)
     warned = [plan.name for plan in plans if plan.warnings]
     if warned:
-        console.print()
+        if not extras:
+            console.print()
         note = (
             f"{len(warned)} of {len(plans)} plans carry warnings: run a scenario alone, or --format json, to read them."
         )

@@ -105,7 +105,7 @@ PLAN = limited(**LIMITS)
 
 
 def test_each_limit_stands_once_with_its_value_and_bound():
-    cells = text_table(page(PLAN), "Limits")
+    cells = text_table(page(PLAN, 100), "Limits")
     assert len(cells) == len(PLAN.limits) == len(LIMITS) + 1
     for row, (label, value, bound, state, *elasticity) in zip(PLAN.limits, cells, strict=True):
         assert label == f"{row.label.replace('_', ' ')} {row.side}"
@@ -349,7 +349,7 @@ def test_methods_that_agree_say_so():
 
 def infeasible() -> Plan:
     """Return the explanation of limits that conflict."""
-    return limited(params={"max": "8B"}, tokens={"max": "1T"}, serving_memory={})
+    return limited(params={"max": "8B"}, tokens={"max": "1T"}, serving_memory={"gpus": 8})
 
 
 def test_a_page_without_a_plan_says_which_limits_conflict_and_what_would_help():
