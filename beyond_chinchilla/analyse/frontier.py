@@ -124,6 +124,8 @@ def _size(problem: Problem) -> float:
 
 
 def _bill(problem: Problem) -> float:
+    if problem.objective == "loss":
+        return next(limit.bound for limit in problem.limits if limit.label == BUDGET)
     located = locate(replace(problem, limits=()))
     return float(problem.counted_cost.value({"params": located.params, "tokens": located.tokens}))
 

@@ -65,7 +65,7 @@ def command(
         out.emit(tables.to_markdown(heads, cells), output)
     else:
         note = f"{problem.name}, law {problem.law.name}; saved: against the Chinchilla model of equal loss."
-        if over == "budget":
+        if over == "budget" or problem.objective == "loss":
             note = f"{problem.name}, law {problem.law.name}; saved: loss against Chinchilla's ratio for the same money."
         out.show(lambda console: tables.print_table(console, heads, cells, note), output)
     if all(point.plan.best is None for point in found):

@@ -152,16 +152,19 @@ def _add_architectures(extra: _Extras, problem: Problem, plan: Plan, vocabulary:
     if problem.start_from is not None:
         raise InputError(f"{problem.name}: --realise proposes new models, but start_from has its architecture already")
     found = realise(problem, plan.best.params, vocabulary=vocabulary)
-    extra.parts.append(blocks.realisations(found))
+    extra.parts.append(blocks.realisations(found, plan.one_percent_range))
     extra.record["architectures"] = [item.to_dict() for item in found]
 
 
 def _add_verification(extra: _Extras, problem: Problem, plan: Plan) -> None:
+    from beyond_chinchilla.optimise.best_loss import verify_loss
     from beyond_chinchilla.optimise.locate import verify
 
-    if problem.objective == "loss" or problem.start_from is not None:
-        raise InputError(f"{problem.name}: --verify compares solvers of least cost; it needs a plain scenario")
-    found = verify(problem)
+    if problem.start_from is not None:
+        raise InputError(
+            f"{problem.name}: --verify compares solvers, but a start_from has one size and nothing to solve"
+        )
+    found = verify_loss(problem) if problem.objective == "loss" else verify(problem)
     extra.parts.append(blocks.verification(found, found=plan.best is not None))
     extra.record["verification"] = found
 

@@ -110,7 +110,8 @@ def _aliases() -> dict[str, Meaning]:
         6: ("finaltrain", "finaltraining"),
         7: ("train", "training"),
     }
-    units = {"": ("", "token"), "nats": ("nats", "nat", "natspertoken"), "bits": ("bits", "bit", "bitspertoken")}
+    units = {"": ["", "token"]}
+    units |= {f"{one}s": [f"{one}s", one, f"{one}spertoken", f"{one}stoken"] for one in ("nat", "bit")}
     for rank, words in ranks.items():
         for kind, spellings in units.items():
             heads = [head for word in words for head in (f"{word}loss", f"loss{word}")]

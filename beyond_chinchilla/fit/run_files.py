@@ -156,7 +156,7 @@ def _read_text(text: str, place: str, score: Score, kind: str) -> Table:
         start = text.find("\n", start) + 1 or len(text)
     if not text[start:].strip():
         # Its names may show what is wrong.
-        return Table(names, lambda i: [], np.arange(0), place)
+        return Table(names, lambda _: [], np.arange(0), place)
     try:
         # One column too many: a delimiter at the end of each row is harmless, another cell is not.
         frame = pd.read_csv(

@@ -10,10 +10,10 @@ from beyond_chinchilla.optimise import advice, conflict, kkt
 from beyond_chinchilla.optimise.limits import Limit, price
 from beyond_chinchilla.optimise.locate import assess, demand_proof, kappa_of, locate
 from beyond_chinchilla.optimise.plan import Candidate, Plan
-from beyond_chinchilla.optimise.problem import Problem, driver_shares
+from beyond_chinchilla.optimise.problem import Problem, beyond_any_budget, driver_shares
 
-# A quality beyond any budget: where the search for the best one starts.
-_BEYOND = (1e18, 1e24)
+# No budget buys a larger model than e^100 parameters.
+_LARGEST = 100.0
 BUDGET = "total_cost"
 
 
@@ -40,7 +40,7 @@ def solve_loss(problem: Problem) -> Plan:
     if budget is None:
         raise InputError(f"{problem.name}: objective loss needs limits.total_cost.max")
     law = problem.law
-    start = replace(problem, target_loss=float(law.loss(*_BEYOND)))
+    start = replace(problem, target_loss=beyond_any_budget(law))
     least = conflict.least_loss(start, lambda other: locate(other).found)
     if least is None:
         return _nothing(problem, budget)
@@ -83,6 +83,19 @@ def solve_loss(problem: Problem) -> Plan:
     )
 
 
+def verify_loss(problem: Problem) -> dict[str, float]:
+    """Find the least loss again by the geometric program; return its relative difference in R to `solve_loss`."""
+    from beyond_chinchilla.optimise import gp
+
+    law = problem.law
+    plan = solve_loss(problem)
+    found = gp.solve_gp(law.posynomial(), problem.ratios)
+    if plan.best is None or found.status != "optimal":
+        return {"gp": 0.0 if (plan.best is None) == (found.status == "infeasible") else math.inf}
+    ours = math.log(float(law.reducible(plan.best.loss)))
+    return {"gp": abs(float(law.posynomial().log_value(found.logs)) - ours)}
+
+
 def _elasticities(
     problem: Problem, logs: dict[str, float], multipliers: tuple[float, ...], slope: float
 ) -> dict[str, float]:
@@ -103,7 +116,7 @@ def _chinchilla_for(problem: Problem, budget: Limit) -> Candidate:
         logs = {"params": log_N, "tokens": math.log(point.tokens)}
         return float(budget.ratio(law).log_value(logs))
 
-    low, high = 0.0, math.log(_BEYOND[0])
+    low, high = 0.0, _LARGEST
     for _ in range(100):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if bill(middle) < 0 else (low, middle)

@@ -35,6 +35,7 @@ _STEPS = 100
 _TOLERANCE = 1e-14
 # Newton's method squares what it misses by: after a step of this size nothing is left but rounding.
 _LAST_STEP = 1e-10
+_BALANCED = 1e-6
 _WIDEST = 600.0
 # A limit counts as met when it is over by no more than rounding.
 _SLIP = 1e-12
@@ -300,6 +301,8 @@ def _stationary(curve: _Curve, cost: _Bill) -> tuple[Real, Codes, NDArray[np.int
         newton = (slope > 0) & (step >= low) & (step <= high) & ~bounces
         step = np.where(newton, step, 0.5 * (low + high))
         missed = np.abs(step - z) / np.maximum(1.0, np.abs(z))
+        # Where the mean power of N nearly vanishes G is so steep that a short step proves nothing.
+        missed[newton & (np.abs(G) > _BALANCED)] = np.inf
         found[left], residual[left] = step, missed
         iterations[left] += 1
         moving = np.flatnonzero((missed > np.where(newton, _LAST_STEP, _TOLERANCE)) & np.isfinite(curve.least_n[left]))

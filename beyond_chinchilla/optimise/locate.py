@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from beyond_chinchilla.errors import InputError, SolverError, UnboundedError, nearest
 from beyond_chinchilla.optimise import universal
 from beyond_chinchilla.optimise.kkt import Certificate
@@ -114,14 +116,14 @@ def assess(problem: Problem, N: float, D: float) -> Candidate:
     """Return the model of N parameters (as the law counts them) and D tokens with its bill."""
     point = {"params": N, "tokens": D}
     flops = problem.counted_flops
+    trains = np.array(["training_price" in term.drivers for term in flops.terms])
     compute = flops.values(point)
-    training = sum(float(x) for x, term in zip(compute, flops.terms, strict=True) if "training_price" in term.drivers)
     return Candidate(
         params=float(problem.law.total_params(N)),
         tokens=D,
         loss=float(problem.law.loss(N, D)),
-        training_flops=training,
-        inference_flops=float(compute.sum()) - training,
+        training_flops=float(compute[trains].sum()),
+        inference_flops=float(compute[~trains].sum()),
         terms=problem.counted_cost.totals(point),
         unit=problem.cost.unit,
         breaks=problem.broken(N, D),

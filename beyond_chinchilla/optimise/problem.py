@@ -123,6 +123,11 @@ def driver_shares(posynomial: Posynomial, logs: Mapping[str, float]) -> dict[str
     return shares
 
 
+def beyond_any_budget(law: LossLaw) -> float:
+    """Return a loss just above the law's floor, where the search for the best affordable one starts."""
+    return law.E * (1.0 + 1e-9) + 1e-30
+
+
 def below_floor(law: LossLaw, target_loss: float) -> str:
     """Say that a target cannot be had, and what can: the loss within N <= 1T and D <= 100T."""
     least = float(law.loss(1e12, 1e14))

@@ -78,8 +78,12 @@ def _worth(row: LimitRow) -> str:
     """Say what slack in a binding limit is worth, at the margin."""
     step, phrase = _STEPS.get(row.label, (1.0, f"one {{more}} {row.each} of {row.label.replace('_', ' ')}"))
     unit = row.price_unit.split(" per ")[0]
-    words = phrase.format(more="more" if row.side == "max" else "less")
-    return f"{words[0].upper()}{words[1:]} is worth {format_amount(row.shadow_price * step, unit)} at the margin."
+    amount = format_amount(row.shadow_price * step, unit)
+    if row.side == "min":
+        step_words = phrase.replace(" {more}", "")
+        return f"A floor lower by {step_words} saves {amount} at the margin."
+    words = phrase.format(more="more")
+    return f"{words[0].upper()}{words[1:]} is worth {amount} at the margin."
 
 
 def comparisons(found: Sequence[Comparison]) -> Block:
@@ -124,8 +128,8 @@ def verification(differences: Mapping[str, float], *, found: bool = True) -> Blo
     return Block("Every method that can solve it", lines=lines)
 
 
-def realisations(found: Sequence[Realisation]) -> Block:
-    """Return architectures near the plan with what rounding costs."""
+def realisations(found: Sequence[Realisation], one_percent: tuple[float, float] | None) -> Block:
+    """Return architectures near the plan with what rounding costs, and the range in which size hardly matters."""
     cells = [
         [
             f"{item.architecture.layers} x {item.architecture.width}",
@@ -140,4 +144,8 @@ def realisations(found: Sequence[Realisation]) -> Block:
         for item in found
     ]
     heads = ["layers x width", "heads", "ffn", "params", "tokens", "loss", "total", "rounding"]
-    return Block("Architectures near the plan", heads, cells)
+    lines = []
+    if one_percent is not None:
+        low, high = one_percent
+        lines.append(f"The optimum is flat: from {format_number(low)} to {format_number(high)} costs at most 1% more.")
+    return Block("Architectures near the plan", heads, cells, lines)

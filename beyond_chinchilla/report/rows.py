@@ -101,7 +101,9 @@ def drivers(plan: Plan) -> list[str]:
         if key in plan.elasticities
     )
     target = plan.elasticities.get("target_loss")
-    if target is not None:
+    if _slack(plan):
+        lines.append(f"The floors make it better than asked: loss {best.loss:.4g} instead of {plan.target_loss:.4g}.")
+    elif target is not None:
         shares += f", target loss -0.01: {-0.01 / plan.target_loss * target * 100:+.1f}%"
     lines.append(f"{plan.objective.capitalize()} moves with {shares}.")
     if plan.one_percent_range:
@@ -110,13 +112,18 @@ def drivers(plan: Plan) -> list[str]:
     return lines
 
 
+def _slack(plan: Plan) -> bool:
+    """Say whether floors hold the plan off its target."""
+    return plan.best is not None and plan.best.loss < plan.target_loss * (1.0 - 1e-6)
+
+
 def proof(plan: Plan) -> str:
     """Return the certificate in one sentence."""
     if plan.method == "start_from" and plan.best:
         return f"The fewest further tokens that do: loss reached {plan.best.loss:.6g} of {plan.target_loss:.6g}."
     return (
         f"Global optimum by method {plan.method}: duality gap {_tiny(plan.duality_gap)}, "
-        f"KKT residual {_tiny(plan.kkt_residual)}, loss reached {plan.best.loss:.6g} of {plan.target_loss:.6g}."
+        f"KKT residual {_tiny(plan.kkt_residual)}, loss reached {plan.best.loss:.6g}, asked {plan.target_loss:.6g}."
         if plan.best
         else ""
     )
@@ -160,7 +167,7 @@ def comparison(plans: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
                 format_number(best.tokens),
                 format_number(best.tokens_per_param),
                 format_amount(best.total, best.unit),
-                format_percent(plan.savings_fraction),
+                f"{plan.savings:.2g} nats" if plan.objective == "loss" else format_percent(plan.savings_fraction),
                 "" if plan.kappa is None else format_number(plan.kappa),
                 format_number(base.params),
             ]

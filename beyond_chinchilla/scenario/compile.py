@@ -10,7 +10,7 @@ from beyond_chinchilla.costs.models import reference_model
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws import catalogue
 from beyond_chinchilla.laws.loss_law import FittedRange, LossLaw
-from beyond_chinchilla.optimise.problem import Problem, below_floor
+from beyond_chinchilla.optimise.problem import Problem, below_floor, beyond_any_budget
 from beyond_chinchilla.scenario import schema
 from beyond_chinchilla.scenario.fields import chip_of
 from beyond_chinchilla.scenario.limits import Hired, Setting, compile_limits
@@ -30,11 +30,9 @@ def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
     priced = file.objective != "flops"
     if file.limits is not None and file.limits.time_per_output_token is not None:
         notes.append("time_per_output_token is one read of the weights at batch 1: traffic and caches only add to it")
-    # Without a target the search for the best loss starts from one beyond any budget.
-    beyond = float(law.loss(_MOST_PARAMS, _MOST_TOKENS))
     return Problem(
         law=law,
-        target_loss=beyond if file.target is None else target_loss(law, file.target),
+        target_loss=beyond_any_budget(law) if file.target is None else target_loss(law, file.target),
         cost=setting.bill() if priced else flops,
         flops=flops,
         limits=compile_limits(file.limits, setting),

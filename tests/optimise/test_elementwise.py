@@ -359,6 +359,22 @@ def test_absurd_targets_are_solved_all_the_same(times: float) -> None:
     assert float(found.tokens) == pytest.approx(float(exact.tokens), rel=1e-11)
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0 - 1e-9, 1.0, 1.0 + 1e-9, 2.0, 2.718, 30.0])
+@pytest.mark.parametrize("power", [0.0, 1.7])
+def test_bills_whose_params_cancel_where_the_search_starts(share: float, power: float) -> None:
+    # At the compute-optimal model training and rent rise with params by as much as storage falls, or nearly.
+    point = SARDANA.compute_optimal(params=13e9)
+    N, D = float(point.params), float(point.tokens)
+    storage = monomial("storage", 2e6 * share * N * D**-power, {"params": -1.0, "tokens": power}, unit="USD")
+    bill = monomial("training", 1e6 / (N * D), {"params": 1.0, "tokens": 1.0}, unit="USD")
+    bill += monomial("rent", 1e6 / N, {"params": 1.0}, unit="USD") + storage
+    problem = Problem(law=SARDANA, target_loss=float(point.loss), cost=bill, flops=FLOPS)
+    _check_by_grid(problem)
+    found = _minimise(problem)
+    near = _grid(problem, math.log(float(found.params)) + np.linspace(-1e-3, 1e-3, 2001), 0.0)
+    assert _log_cost(problem, found) == pytest.approx(near, rel=0, abs=1e-12)
+
+
 # What each limit does
 
 

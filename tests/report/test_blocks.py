@@ -221,7 +221,7 @@ def everything(plan: Plan, stated: Scenario) -> list[Block]:
     return [
         blocks.comparisons([compare(stated.to_problem(), name, params=N, tokens=D) for name, N, D in compared]),
         blocks.break_even(break_even(problem), *stated.demand()),
-        blocks.realisations(realise(problem, plan.best.params, vocabulary=128_000)),
+        blocks.realisations(realise(problem, plan.best.params, vocabulary=128_000), plan.one_percent_range),
         blocks.verification({"elementwise": 0.0, "gp": 3e-12}),
     ]
 
