@@ -232,20 +232,20 @@ def prepare(rows: Rows, theta: Array, log_E: float | None = None) -> Array:
         [
             theta[0] + np.max(np.multiply.outer(-rows.log_params, theta[3]), axis=0),
             theta[1] + np.max(np.multiply.outer(-rows.log_tokens, theta[4]), axis=0),
-            np.zeros(theta.shape[1]),
+            np.full(theta.shape[1], 0.0 if log_E is None else -np.inf),
         ]
     )
     lift = np.maximum(tops.max(axis=0) - _DEPTH - tops, 0.0)
-    theta[0] += lift[0] - lift[2]
-    theta[1] += lift[1] - lift[2]
+    theta[:2] += lift[:2]
     if log_E is None:
+        theta[:2] -= lift[2]
         theta[2] += lift[2]
         theta[2] -= np.median(rows.residuals(theta), axis=1)
         return theta
     theta[2] = log_E
-    u, v, _ = rows.terms(theta)
-    share = u + v
-    wanted = np.log(np.maximum(np.expm1(rows.log_loss - log_E), 1e-3))
-    shift = np.median(wanted - np.log(share / (1.0 - np.minimum(share, 1.0 - 1e-12))), axis=1)
-    theta[:2] += shift
+    terms = np.logaddexp(
+        theta[0][:, None] - np.multiply.outer(theta[3], rows.log_params),
+        theta[1][:, None] - np.multiply.outer(theta[4], rows.log_tokens),
+    )
+    theta[:2] += np.median(np.log(np.expm1(rows.log_loss - log_E)) - terms, axis=1)
     return theta

@@ -14,7 +14,6 @@ from beyond_chinchilla.units import format_amount
 
 # Six orders of magnitude: what a limit would have to give beyond that is no advice.
 _MOST_SLACK = math.log(1e6)
-_WIDEST_LOSS = math.log(1e12)
 _DIGITS = 4
 
 Feasible = Callable[[Problem], bool]
@@ -107,13 +106,18 @@ def least_loss(problem: Problem, feasible: Feasible) -> float | None:
         return feasible(_retargeted(problem, log_R))
 
     # Floors on N and D may leave only models that are far better than a very weak target: those count.
-    top = _first(reaches, start, start + _WIDEST_LOSS)
+    top = _first(reaches, start, _weakest(problem))
     return None if top is None else _retargeted(problem, top).target_loss
 
 
 def without_target(problem: Problem) -> Problem:
     """Return the problem with a target so weak that only the limits count."""
-    return _retargeted(problem, math.log(problem.reducible) + _WIDEST_LOSS)
+    return _retargeted(problem, _weakest(problem))
+
+
+def _weakest(problem: Problem) -> float:
+    """Return ln R of a target that any model meets: far above the loss of one parameter on one token."""
+    return max(math.log(problem.reducible), math.log(problem.law.A + problem.law.B)) + _MOST_SLACK
 
 
 def _retargeted(problem: Problem, log_R: float) -> Problem:
