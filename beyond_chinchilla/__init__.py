@@ -13,6 +13,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beyond_chinchilla.fit.isoflop import fit_isoflop
+    from beyond_chinchilla.fit.kaplan import fit_kaplan
+    from beyond_chinchilla.fit.parametric import fit_parametric
+    from beyond_chinchilla.fit.runs import Runs, read_runs
     from beyond_chinchilla.laws.catalogue import law
     from beyond_chinchilla.laws.loss_law import LossLaw
     from beyond_chinchilla.optimise.plan import Plan
@@ -26,15 +30,36 @@ _PLACES = {
     "Optimum": "optimise.universal",
     "Plan": "optimise.plan",
     "Problem": "optimise.problem",
+    "Runs": "fit.runs",
     "Scenario": "scenario.load",
     "Status": "optimise.universal",
+    "fit_isoflop": "fit.isoflop",
+    "fit_kaplan": "fit.kaplan",
+    "fit_parametric": "fit.parametric",
     "law": "laws.catalogue",
     "load": "scenario.load",
     "optimum": "optimise.universal",
+    "read_runs": "fit.runs",
     "solve": "optimise.solver",
 }
 
-__all__ = ["LossLaw", "Optimum", "Plan", "Problem", "Scenario", "Status", "law", "load", "optimum", "solve"]
+__all__ = [
+    "LossLaw",
+    "Optimum",
+    "Plan",
+    "Problem",
+    "Runs",
+    "Scenario",
+    "Status",
+    "fit_isoflop",
+    "fit_kaplan",
+    "fit_parametric",
+    "law",
+    "load",
+    "optimum",
+    "read_runs",
+    "solve",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ import click
 from beyond_chinchilla.errors import BeyondChinchillaError, printable
 
 # One file a command, imported when it is called: a cold start counts milliseconds.
-COMMANDS = ("solve", "frontier", "race", "laws", "hardware", "models", "new", "schema")
+COMMANDS = ("solve", "frontier", "fit", "race", "laws", "hardware", "models", "new", "schema")
 _OWN_OPTIONS = {"-h", "--help", "--version"}
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}

@@ -18,7 +18,7 @@ from beyond_chinchilla.errors import FitError, InputError
 from beyond_chinchilla.fit.huber import NAMES, UNLIMITED, Array, Rows, prepare
 from beyond_chinchilla.fit.isoflop import positive_columns
 from beyond_chinchilla.fit.levenberg import Constraint, Minima, minimise
-from beyond_chinchilla.fit.result import Fit, Starts, hold
+from beyond_chinchilla.fit.result import SAME, Fit, Starts, hold
 from beyond_chinchilla.laws.loss_law import FittedRange, LossLaw
 from beyond_chinchilla.units import format_number
 
@@ -30,8 +30,6 @@ _LEVELS = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0)
 GRID: Array = np.array(list(itertools.product(_LEVELS, _LEVELS, (-1.0, -0.5, 0.0, 0.5, 1.0), _EXPONENTS, _EXPONENTS)))
 GRID.setflags(write=False)
 
-# Two minima are the same within this, relative to the better one.
-SAME = 1e-6
 # A term below this share of the loss at every run is not there.
 _VANISHED = 1e-4
 # Minima up to this much above the best are kept as starts of refits, so many at most.
@@ -157,7 +155,7 @@ def _descend(rows: Rows, starts: Array, delta: float, held: Constraint, log_E: f
         starts = starts.copy()
         starts[2] = log_E
     scaled = prepare(rows, rows.inward @ starts, log_E)
-    return minimise(rows, np.linalg.solve(rows.inward, scaled), delta=delta, constraint=held, merge=True)
+    return minimise(rows, np.linalg.inv(rows.inward) @ scaled, delta=delta, constraint=held, merge=True)
 
 
 def _choose(rows: Rows, found: Minima, delta: float, held: Constraint) -> tuple[Starts, Array]:
@@ -177,7 +175,7 @@ def _choose(rows: Rows, found: Minima, delta: float, held: Constraint) -> tuple[
     _, first = np.unique(found.objective[near], return_index=True)
     refined = minimise(
         rows,
-        np.asarray(found.parameters[:, near[first[:_POLISHED]]], dtype=float),
+        found.parameters[:, near[first[:_POLISHED]]],
         delta=delta,
         constraint=held,
         widest=delta,

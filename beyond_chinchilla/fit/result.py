@@ -12,6 +12,8 @@ from beyond_chinchilla.fit.huber import NAMES, UNLIMITED, Array, Rows
 from beyond_chinchilla.fit.levenberg import Constraint
 from beyond_chinchilla.laws.loss_law import LossLaw
 
+# Two minima are the same within this, relative to the better one.
+SAME = 1e-6
 # E = 0 in logarithms: e^-60 changes no loss in double precision.
 _LOG_OF_ZERO = -60.0
 

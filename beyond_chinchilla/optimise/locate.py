@@ -16,9 +16,6 @@ from beyond_chinchilla.optimise.problem import Problem
 METHODS = ("auto", "universal", "elementwise", "gp")
 # A plan whose gap is wider is no answer.
 LARGEST_GAP = 1e-8
-_NO_MINIMUM = (
-    "the bill falls for ever: it needs a term that rises with params and one that rises with tokens, or limits on both"
-)
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def _by_universal(problem: Problem) -> Located:
     law = problem.law
     found = universal.optimum(law, problem.target_loss, *problem.rates)
     if found.status == universal.Status.UNBOUNDED:
-        raise UnboundedError(f"{problem.name}: {_NO_MINIMUM}")
+        raise UnboundedError(f"{problem.name}: {_endless(problem)}")
     if found.status != universal.Status.OPTIMAL:
         raise SolverError(f"{problem.name}: {universal.Status(int(found.status)).name.lower().replace('_', ' ')}")
     ratio = float(universal.log_cost_ratio(found.spend_ratio, law.alpha, law.beta))
@@ -149,10 +146,23 @@ def _by_elementwise(problem: Problem) -> Located:
     found = elementwise.minimise(problem.law, problem.target_loss, problem.counted_cost, problem.ratios)
     status = elementwise.Status(int(found.status))
     if status == elementwise.Status.UNBOUNDED:
-        raise UnboundedError(f"{problem.name}: {_NO_MINIMUM}")
+        raise UnboundedError(f"{problem.name}: {_endless(problem)}")
     if status not in (elementwise.Status.OPTIMAL, elementwise.Status.INFEASIBLE):
         raise SolverError(f"{problem.name}: method elementwise: {status.name.lower().replace('_', ' ')}")
     return Located(float(found.params), float(found.tokens), "elementwise")
+
+
+def _endless(problem: Problem) -> str:
+    """Name the variable that nothing holds, and the limit that would."""
+    grows = {
+        variable: any(float(np.asarray(term.powers.get(variable, 0.0))) > 0 for term in problem.counted_cost.terms)
+        for variable in ("params", "tokens")
+    }
+    if grows["params"]:
+        return "tokens can grow for ever while params shrink: no term of the bill rises with tokens; give limits.tokens.max"
+    if grows["tokens"]:
+        return "params can grow for ever while tokens shrink: no term of the bill rises with params; give limits.params.max"
+    return "params and tokens can grow for ever: no term of the bill rises with either; give limits.params.max"
 
 
 def _by_gp(problem: Problem) -> Located:
