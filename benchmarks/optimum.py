@@ -115,9 +115,7 @@ def by_find_root(problems: Problems) -> Array:
 
     R = problems.loss - law.E
     low = np.log(B / R) / beta
-    found = elementwise.find_root(
-        condition, (low, low + BRACKET), args=(R, problems.serve_rate / problems.train_rate)
-    )
+    found = elementwise.find_root(condition, (low, low + BRACKET), args=(R, problems.serve_rate / problems.train_rate))
     assert bool(np.all(found.success))
     return np.asarray(found.x)
 
@@ -250,9 +248,7 @@ def _progress(text: str) -> None:
 def _show(rows: list[Row]) -> None:
     print(f"{'method':<28}{'problems':>10}{'us/plan':>12}{'x bc.optimum':>14}{'cost differs':>14}{'N differs':>11}")
     for row in rows:
-        differences = [
-            "-" if x is None else f"{x:.0e}" for x in (row.cost_difference, row.params_difference)
-        ]
+        differences = ["-" if x is None else f"{x:.0e}" for x in (row.cost_difference, row.params_difference)]
         print(
             f"{row.method:<28}{row.size:>10,}{row.per_plan:>12.4g}{row.ratio:>14,.0f}"
             f"{differences[0]:>14}{differences[1]:>11}"

@@ -295,8 +295,16 @@ def test_a_suffix_multiplies(value: float, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (math.nan, "nan"), (math.inf, "inf"), (999.6, "1.00k"), (1e15, "1000T"), (1e16, "1.00e16"),
-     (-2.5e9, "-2.50B"), (1.234e-5, "1.23e-5")],
+    [
+        (0.0, "0"),
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        (999.6, "1.00k"),
+        (1e15, "1000T"),
+        (1e16, "1.00e16"),
+        (-2.5e9, "-2.50B"),
+        (1.234e-5, "1.23e-5"),
+    ],
 )
 def test_numbers_are_written_as_people_say_them(value: float, text: str) -> None:
     assert format_number(value) == text

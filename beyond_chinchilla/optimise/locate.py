@@ -159,10 +159,10 @@ def _endless(problem: Problem) -> str:
         for variable in ("params", "tokens")
     }
     if grows["params"]:
-        return "tokens can grow for ever while params shrink: no term of the bill rises with tokens; give limits.tokens.max"
+        return "tokens can grow for ever while params shrink: no cost rises with tokens; give limits.tokens.max"
     if grows["tokens"]:
-        return "params can grow for ever while tokens shrink: no term of the bill rises with params; give limits.params.max"
-    return "params and tokens can grow for ever: no term of the bill rises with either; give limits.params.max"
+        return "params can grow for ever while tokens shrink: no cost rises with params; give limits.params.max"
+    return "params and tokens can grow for ever: no cost rises with either; give limits.params.max"
 
 
 def _by_gp(problem: Problem) -> Located:

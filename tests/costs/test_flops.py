@@ -88,9 +88,7 @@ def test_table_a4_recomputed(row: dict[str, str], column: str, embeddings: bool)
 
 def test_the_counted_size_of_chinchilla_s_largest_run_is_table_a9_s() -> None:
     # Table A9, last row: 16183M parameters, width 5120, feed-forward 20480, 40 heads of 128, 47 layers.
-    largest = Architecture(
-        layers=47, width=5120, feed_forward=20480, heads=40, head_size=128, vocabulary=32_000
-    )
+    largest = Architecture(layers=47, width=5120, feed_forward=20480, heads=40, head_size=128, vocabulary=32_000)
     params = largest.parameters(embeddings=True) + 47 * 5120 * 5120
     # Ours is 16180.8M: biases and norms, which the paper does not specify, are the missing 0.013%.
     assert params == pytest.approx(16_183e6, rel=2e-4)

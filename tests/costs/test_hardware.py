@@ -256,9 +256,7 @@ def test_every_mistake_of_a_row_is_reported_at_once() -> None:
     ]
     assert lines[0] == "own: bandwith: not a field; did you mean 'bandwidth'?"
     assert lines[1] == "own: bandwidth: missing; write it like '3.35 TB/s'"
-    assert lines[3] == (
-        "own: peak.bf16: '-5 TFLOP/s' is not above zero and finite; write it like '989 TFLOP/s'"
-    )
+    assert lines[3] == ("own: peak.bf16: '-5 TFLOP/s' is not above zero and finite; write it like '989 TFLOP/s'")
     assert lines[5] == "own: memory: '0' is not above zero and finite; write it like '80 GB'"
     assert lines[11] == "own: date: 'yesterday' is not a date; write it like 2026, 2026-10 or 2026-10-01"
 

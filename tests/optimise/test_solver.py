@@ -652,8 +652,14 @@ def test_the_one_percent_range_stays_within_the_limits() -> None:
 @pytest.mark.parametrize(
     ("powers", "message"),
     [
-        ({"params": 1.0}, "it needs a term that rises with params and one that rises with tokens"),
-        ({"tokens": 1.0}, "it needs a term that rises with params and one that rises with tokens"),
+        (
+            {"params": 1.0},
+            "tokens can grow for ever while params shrink: no cost rises with tokens; give limits.tokens.max",
+        ),
+        (
+            {"tokens": 1.0},
+            "params can grow for ever while tokens shrink: no cost rises with params; give limits.params.max",
+        ),
     ],
 )
 def test_a_bill_without_a_minimum_is_unbounded(powers: dict[str, float], message: str) -> None:

@@ -20,8 +20,18 @@ import mpmath as mp
 HERE = Path(__file__).parent
 INPUTS = ("E", "A", "alpha", "B", "beta", "loss", "train_rate", "serve_rate")
 OUTPUTS = ("params", "tokens", "spend_ratio", "kappa", "log_cost_ratio", "savings")
-EXPONENTS = ((0.336, 0.283), (0.34, 0.28), (0.3478, 0.3658), (0.05, 0.05), (2.0, 2.0), (0.05, 2.0), (2.0, 0.05),
-             (0.5, 0.1), (0.1, 0.5), (1.0, 1.0))
+EXPONENTS = (
+    (0.336, 0.283),
+    (0.34, 0.28),
+    (0.3478, 0.3658),
+    (0.05, 0.05),
+    (2.0, 2.0),
+    (0.05, 2.0),
+    (2.0, 0.05),
+    (0.5, 0.1),
+    (0.1, 0.5),
+    (1.0, 1.0),
+)
 PUBLISHED = {"E": 1.69, "A": 406.4, "B": 410.7}
 
 
