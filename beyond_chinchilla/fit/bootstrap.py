@@ -1,11 +1,10 @@
-"""How sure a fit is: refits of resampled runs, and the objective along each parameter."""
+"""How sure a fit is: refits of resampled runs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -186,7 +185,7 @@ def bootstrap(
     """
     if samples < 2:
         raise InputError(f"{samples} samples make no interval; ask for 2 at least ({SAMPLES} by default)")
-    _check_level(level)
+    check_level(level)
     if not all(math.isfinite(value) and value > 0 for value in flops):
         raise InputError(f"compute for tokens per parameter must be positive, not {list(flops)}")
     rng = np.random.default_rng(seed)
@@ -255,156 +254,7 @@ def _parts(minima: Minima) -> tuple[Array, ...]:
     return minima.parameters, minima.objective, minima.converged, minima.iterations
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Profile:
-    """The least objective at each value of one parameter, the others refitted.
-
-    Attributes
-    ----------
-    parameter : str
-        ``A``, ``B``, ``E``, ``alpha`` or ``beta``.
-    values : array, shape (points,)
-        In increasing order; the fit's own is among them.
-    objective : array, shape (points,)
-    deviance : array, shape (points,)
-        Twice the rise of the objective, scaled so as to be chi-squared with one degree of freedom at the truth.
-    low, high : float or None
-        Ends of the interval; None where the deviance stays below its limit as far as was searched.
-    level : float
-    """
-
-    parameter: str
-    values: Array
-    objective: Array
-    deviance: Array
-    low: float | None
-    high: float | None
-    level: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the profile as JSON holds it."""
-        return {
-            "parameter": self.parameter,
-            "level": self.level,
-            "interval": [self.low, self.high],
-            "values": self.values.tolist(),
-            "objective": self.objective.tolist(),
-            "deviance": self.deviance.tolist(),
-        }
-
-
-def profile(fit: Fit, parameter: str, *, level: float = LEVEL, points: int = 41) -> Profile:
-    """Return the profile of one parameter.
-
-    The deviance is 2 (sum psi' / sum psi^2) times the rise of the objective, psi the derivative of Huber's function:
-    the tau test of M-estimators (Hampel et al. 1986, section 7.2), which for least squares is the usual F statistic.
-    psi' is an indicator of |r| < delta; with delta far below the scatter few runs are left in it, so that their
-    density at 0 is counted over a wider window.
-
-    Parameters
-    ----------
-    fit : Fit
-    parameter : {"A", "B", "E", "alpha", "beta"}
-        A, B and E step evenly in their logarithm.
-    level : float
-        Of the interval.
-    points : int
-        Values tried, odd and at least 9.
-
-    Raises
-    ------
-    InputError
-        An unknown or held parameter, a level outside (0, 1) or too few points.
-    """
-    if parameter not in PARAMETERS:
-        raise InputError(f"no parameter named '{parameter}'; {nearest(parameter, PARAMETERS)}")
-    _check_level(level)
-    if points < 9 or points % 2 == 0:
-        raise InputError(f"{points} points: give an odd number of at least 9")
-    which = PARAMETERS.index(parameter)
-    held = fit.constraint
-    condition = np.eye(len(NAMES))[[which]]
-    if np.linalg.matrix_rank(np.vstack([held.matrix, condition])) == len(held.matrix):
-        raise InputError(f"{parameter} was held in this fit, so that it has no profile; fit again without holding it")
-
-    rows, best = fit.rows, fit.minima[0]
-    direction, deviation = _direction(fit, which)
-    scale = _scale(fit)
-    limit = NormalDist().inv_cdf(0.5 + 0.5 * level) ** 2
-    reach = np.array([4.0, 4.0]) * deviation
-    for _ in range(6):
-        half = points // 2
-        offsets = np.concatenate([np.linspace(-reach[0], 0.0, half + 1), np.linspace(0.0, reach[1], half + 1)[1:]])
-        start = best[:, None] + direction[:, None] * offsets
-        found = minimise(
-            rows,
-            start,
-            delta=fit.core_delta,
-            constraint=held.also(condition, best[which] + offsets[None, :]),
-            widest=min(3.0 * fit.core_delta, UNLIMITED),
-        )
-        deviance = scale * np.maximum(found.objective - fit.objective, 0.0)
-        short = np.array([deviance[0] < limit, deviance[-1] < limit])
-        if not short.any():
-            break
-        reach = np.where(short, 2.0 * reach, reach)
-    ends = [_crossing(offsets[half::-1], deviance[half::-1], limit), _crossing(offsets[half:], deviance[half:], limit)]
-    values = best[which] + offsets
-    low, high = (None if end is None else float(best[which] + end) for end in ends)
-    if which < 3:
-        with np.errstate(over="ignore"):
-            values = np.exp(values)
-        low, high = (None if end is None or end > 700.0 else math.exp(end) for end in (low, high))
-    return Profile(
-        parameter=parameter,
-        values=values,
-        objective=found.objective,
-        deviance=deviance,
-        low=low,
-        high=high,
-        level=level,
-    )
-
-
-def _direction(fit: Fit, which: int) -> tuple[Array, float]:
-    """Return how the others follow a parameter (its own part 1), and its rough standard error."""
-    rows = fit.rows
-    jacobian = rows.jacobian(rows.inward @ fit.minima[0]) @ rows.inward
-    matrix = fit.constraint.matrix
-    free = np.linalg.svd(matrix)[2][len(matrix) :].T if len(matrix) else np.eye(len(NAMES))
-    root = free @ np.linalg.pinv(jacobian @ free, rcond=1e-14)
-    covariance = root @ root.T
-    # Noise-free runs still need a grid.
-    noise = max(fit.scatter, 1e-9)
-    return covariance[:, which] / covariance[which, which], noise * math.sqrt(covariance[which, which])
-
-
-def _scale(fit: Fit) -> float:
-    """Return what turns a rise of the objective into a deviance."""
-    residuals, free = fit.residuals, fit.free
-    spare = residuals.size - free
-    power = float(np.sum(np.clip(residuals, -fit.delta, fit.delta) ** 2)) / spare
-    # Silverman's width from the quartiles, as outliers must not stretch it.
-    width = 1.48 * float(np.median(np.abs(residuals))) * residuals.size**-0.2
-    window = max(fit.delta, width)
-    inside = np.count_nonzero(np.abs(residuals) <= window) - free
-    slope = max(inside, 1) / spare * min(1.0, fit.delta / window)
-    return 2.0 * slope / max(power, 1e-300)
-
-
-def _crossing(offsets: Array, deviance: Array, limit: float) -> float | None:
-    """Return where the deviance first exceeds the limit, going outward; its root is near linear there."""
-    above = np.flatnonzero(deviance > limit)
-    if not above.size:
-        return None
-    outer = int(above[0])
-    if outer == 0:
-        return float(offsets[0])
-    roots = np.sqrt(deviance[[outer - 1, outer]])
-    share = (math.sqrt(limit) - roots[0]) / (roots[1] - roots[0])
-    return float(offsets[outer - 1] + share * (offsets[outer] - offsets[outer - 1]))
-
-
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
+    """Refuse a level that is no share."""
     if not 0.0 < level < 1.0:
         raise InputError(f"level {level:g} is not between 0 and 1; write 0.95 for 95% intervals")

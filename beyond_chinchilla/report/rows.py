@@ -167,7 +167,8 @@ def comparison(plans: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
                 format_number(best.tokens),
                 format_number(best.tokens_per_param),
                 format_amount(best.total, best.unit),
-                f"{plan.savings:.2g} nats" if plan.objective == "loss" else format_percent(plan.savings_fraction),
+                # A share of loss would stand among shares of cost.
+                "-" if plan.objective == "loss" else format_percent(plan.savings_fraction),
                 "" if plan.kappa is None else format_number(plan.kappa),
                 format_number(base.params),
             ]

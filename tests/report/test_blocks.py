@@ -175,7 +175,7 @@ def test_the_budget_is_priced_in_loss():
 def test_a_floor_is_worth_what_less_of_it_saves():
     plan = limited(params={"min": "25B"})
     (row,) = plan.limits
-    match = re.search(r"1B less params is worth (\$\S+) at the margin\.", words(page(plan)))
+    match = re.search(r"A floor lower by 1B params saves (\$\S+) at the margin\.", words(page(plan)))
     assert match
     assert number(match[1]) == pytest.approx(row.shadow_price * 1e9, rel=THREE_DIGITS)
 
@@ -320,8 +320,9 @@ def test_architectures_show_shape_size_and_rounding():
     plan = bc.solve(problem)
     assert plan.best is not None
     found = realise(problem, plan.best.params, vocabulary=32_000)
-    block = blocks.realisations(found)
+    block = blocks.realisations(found, plan.one_percent_range)
     assert len(block.cells) == len(found) == 5
+    assert block.lines == ["The optimum is flat: from 15.4B to 19.9B costs at most 1% more."]
     for item, (shape, heads, hidden, params, tokens, loss, total, rounding) in zip(found, block.cells, strict=True):
         layers, width = (int(part) for part in shape.split(" x "))
         assert (layers, width) == (item.architecture.layers, item.architecture.width)
