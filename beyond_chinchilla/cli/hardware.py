@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.listing import Listing, emit
 from beyond_chinchilla.costs import hardware as catalogue
 from beyond_chinchilla.costs.hardware import Accelerator, Price
 from beyond_chinchilla.units import GIGA, TERA
@@ -25,24 +26,19 @@ def command(name: str | None, format_: str | None, output: Path | None) -> None:
     bc-opt hardware
     bc-opt hardware h100-sxm
     """
-    from beyond_chinchilla.report import tables
-
     chosen = out.choose_format(format_, output)
     chips = [catalogue.accelerator(each) for each in ([name] if name else catalogue.names())]
     heads = ["chip", *_SHOWN, "GB", "TB/s", "W", "$/hour", "whose price"]
-    cells = [_cells(chip) for chip in chips]
-    if chosen == "json":
-        records = [_record(chip) for chip in chips]
-        out.emit(tables.to_json(records[0] if name else records), output)
-    elif chosen == "csv":
-        out.emit(tables.to_csv([_flat(chip) for chip in chips]), output)
-    elif chosen == "markdown":
-        out.emit(tables.to_markdown(heads, cells), output)
-    elif name:
-        out.show(lambda console: tables.print_record(console, name, _fields(chips[0])), output)
-    else:
-        note = "Dense TFLOP/s by precision. 'bc-opt hardware NAME' shows one with its dated prices and sources."
-        out.show(lambda console: tables.print_table(console, heads, cells, note), output)
+    listing = Listing(
+        records=[_record(chip) for chip in chips],
+        flat=[_flat(chip) for chip in chips],
+        heads=heads,
+        cells=[_cells(each) for each in chips],
+        note="Dense TFLOP/s by precision. 'bc-opt hardware NAME' shows one with its dated prices and sources.",
+        name=name,
+        fields=_fields(chips[0]),
+    )
+    emit(listing, chosen, output)
 
 
 def _cells(chip: Accelerator) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.listing import Listing, emit
 from beyond_chinchilla.laws import catalogue
 from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.units import format_number
@@ -22,24 +23,19 @@ def command(name: str | None, format_: str | None, output: Path | None) -> None:
     bc-opt laws
     bc-opt laws sardana-2024
     """
-    from beyond_chinchilla.report import tables
-
     chosen = out.choose_format(format_, output)
     laws = [catalogue.law(name)] if name else [catalogue.law(each) for each in catalogue.names()]
     heads = ["law", "E", "A", "alpha", "B", "beta", "tok/param"]
-    cells = [_cells(law) for law in laws]
-    if chosen == "json":
-        records = [_record(law) for law in laws]
-        out.emit(tables.to_json(records[0] if name else records), output)
-    elif chosen == "csv":
-        out.emit(tables.to_csv([law.to_dict() | {"source": law.source} for law in laws]), output)
-    elif chosen == "markdown":
-        out.emit(tables.to_markdown(heads, cells), output)
-    elif name:
-        out.show(lambda console: tables.print_record(console, name, _fields(laws[0])), output)
-    else:
-        note = "tok/param: compute-optimal at 1e21 FLOPs. 'bc-opt laws NAME' shows one with its range and source."
-        out.show(lambda console: tables.print_table(console, heads, cells, note), output)
+    listing = Listing(
+        records=[_record(law) for law in laws],
+        flat=[law.to_dict() | {"source": law.source} for law in laws],
+        heads=heads,
+        cells=[_cells(each) for each in laws],
+        note="tok/param: compute-optimal at 1e21 FLOPs. 'bc-opt laws NAME' shows one with its range and source.",
+        name=name,
+        fields=_fields(laws[0]),
+    )
+    emit(listing, chosen, output)
 
 
 def _cells(law: LossLaw) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.listing import Listing, emit
 from beyond_chinchilla.costs import models as catalogue
 from beyond_chinchilla.costs.models import ReferenceModel
 from beyond_chinchilla.units import format_money, format_number
@@ -25,26 +25,21 @@ def command(name: str | None, format_: str | None, output: Path | None) -> None:
     bc-opt models
     bc-opt models llama-3.1-405b
     """
-    from beyond_chinchilla.report import tables
-
     chosen = out.choose_format(format_, output)
     found = [catalogue.reference_model(each) for each in ([name] if name else catalogue.names())]
     heads = ["model", "params", "active", "tokens", "tok/param", "chip-h", "cost", "chips"]
-    cells = [_cells(model) for model in found]
-    if chosen == "json":
-        records: list[dict[str, Any]] = [vars(model) for model in found]
-        out.emit(tables.to_json(records[0] if name else records), output)
-    elif chosen == "csv":
-        out.emit(tables.to_csv([vars(model) for model in found]), output)
-    elif chosen == "markdown":
-        out.emit(tables.to_markdown(heads, cells), output)
-    elif name:
-        out.show(lambda console: tables.print_record(console, name, _fields(found[0])), output)
-    else:
-        note = (
+    listing = Listing(
+        records=[vars(model) for model in found],
+        flat=[vars(model) for model in found],
+        heads=heads,
+        cells=[_cells(each) for each in found],
+        note=(
             "A scenario may ask for a model's quality: target: {model: llama-2-7b}. 'bc-opt models NAME' shows sources."
-        )
-        out.show(lambda console: tables.print_table(console, heads, cells, note), output)
+        ),
+        name=name,
+        fields=_fields(found[0]),
+    )
+    emit(listing, chosen, output)
 
 
 def _cells(model: ReferenceModel) -> list[str]:

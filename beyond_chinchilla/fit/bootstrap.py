@@ -230,11 +230,16 @@ def _refit(fit: Fit, weights: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
         if not np.any(pilot.objective < best.objective[:_PILOT] * (1.0 - SAME)):
             continue
         rest = _descend(fit, start, widening, weights[_PILOT:])
-        other = Minima(*(np.concatenate(pair, axis=-1) for pair in zip(_parts(pilot), _parts(rest), strict=True)))
+        other = _joined(pilot, rest)
         # A law beats what is none, whatever its objective.
         law, had = ((found.parameters[3:] > 0).all(axis=0) for found in (other, best))
         better = (law & ~had) | ((law | ~had) & (other.objective < best.objective))
-        best = Minima(*(np.where(better, new, old) for new, old in zip(_parts(other), _parts(best), strict=True)))
+        best = Minima(
+            np.where(better, other.parameters, best.parameters),
+            np.where(better, other.objective, best.objective),
+            np.where(better, other.converged, best.converged),
+            np.where(better, other.iterations, best.iterations),
+        )
     return best.parameters.T, best.objective, best.converged
 
 
@@ -250,8 +255,13 @@ def _descend(fit: Fit, start: Array, widening: float, weights: Array) -> Minima:
     )
 
 
-def _parts(minima: Minima) -> tuple[Array, ...]:
-    return minima.parameters, minima.objective, minima.converged, minima.iterations
+def _joined(one: Minima, two: Minima) -> Minima:
+    return Minima(
+        np.concatenate([one.parameters, two.parameters], axis=1),
+        np.concatenate([one.objective, two.objective]),
+        np.concatenate([one.converged, two.converged]),
+        np.concatenate([one.iterations, two.iterations]),
+    )
 
 
 def check_level(level: float) -> None:

@@ -186,8 +186,9 @@ class _State:
         diagonal = np.arange(SIZE)
         # The gradient over the stride bounds each step where curvature does not, and fades at the minimum.
         matrix[diagonal, diagonal] += np.abs(gradient) * spans / _STRIDE + 1e-12 * metric[2, 2] * spans**2
-        reduced = np.einsum("ia,ijp,jb->abp", free, matrix, free, optimize=True)
-        short, definite = solve(reduced, -(free.T @ gradient))
+        if len(free) > free.shape[1]:
+            matrix = np.tensordot(free.T, np.tensordot(free.T, matrix, axes=1), axes=(1, 1)).swapaxes(0, 1)
+        short, definite = solve(matrix, -(free.T @ gradient))
         step = free @ np.where(definite, short, 0.0)
         length = np.max(np.abs(step) * spans, axis=0)
         step *= np.minimum(1.0, 5.0 * _STRIDE / np.maximum(length, 1e-300))
@@ -195,11 +196,11 @@ class _State:
         if late.size:
             theirs = None if mine is None else mine[late]
             force = bend(rows, theta[:, late], step[:, late], delta[late], damping[late], theirs)
-            turn = free @ solve(reduced[..., late], -0.5 * (free.T @ force))[0]
+            turn = free @ solve(matrix[..., late], -0.5 * (free.T @ force))[0]
             lengths = [np.max(np.abs(part) * spans, axis=0) for part in (step[:, late], turn)]
             step[:, late] += turn * np.minimum(1.0, 0.75 * lengths[0] / np.maximum(lengths[1], 1e-300))
 
-        predicted = -(gradient * step).sum(axis=0) - 0.5 * np.einsum("ip,ijp,jp->p", step, second, step, optimize=True)
+        predicted = -((gradient + 0.5 * (second * step).sum(axis=1)) * step).sum(axis=0)
         trial = theta + step
         new = derivatives(rows, trial, delta, mine)
         gain = before - new.objective
