@@ -1,1 +1,7 @@
-"""Benchmarks: ``python -m benchmarks.optimum``."""
+"""Benchmarks, each a table of ratios in one run: ``python -m benchmarks.optimum``, ``python -m benchmarks.limits``."""
+
+import os
+
+# Before numpy: its libraries read these once, when they load.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ[_name] = "1"

@@ -7,32 +7,25 @@ problems. Ratios are the message; seconds depend on the machine.
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import statistics
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-# Before numpy: its libraries read these once, when they load.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
-    os.environ[_name] = "1"
+import cvxpy as cp
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
-import cvxpy as cp  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from scipy.optimize import minimize_scalar  # noqa: E402
-
-from beyond_chinchilla.laws.catalogue import law as catalogue_law  # noqa: E402
-from beyond_chinchilla.laws.loss_law import LossLaw  # noqa: E402
-from beyond_chinchilla.optimise.elementwise import Minima, Status, minimise  # noqa: E402
-from beyond_chinchilla.optimise.gp import solve_gp  # noqa: E402
-from beyond_chinchilla.posynomial import Posynomial, Term, monomial  # noqa: E402
+from benchmarks.timing import ask_size, elapsed, largest, one_core, progress
+from beyond_chinchilla.laws.catalogue import law as catalogue_law
+from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.optimise.elementwise import Minima, Status, minimise
+from beyond_chinchilla.optimise.gp import solve_gp
+from beyond_chinchilla.posynomial import Posynomial, Term, monomial
 
 Array = NDArray[np.float64]
 
@@ -168,7 +161,7 @@ def by_gp(problems: list[Problems]) -> tuple[float, list[float], Array]:
         target = law.posynomial().times(1.0 / (float(problem.loss) - law.E))
         start = {"params": math.log(point.params), "tokens": math.log(point.tokens)}
         asked.append((problem.cost, [target, *problem.limits], start))
-    first = _seconds(partial(solve_gp, *asked[0]))
+    first = elapsed(partial(solve_gp, *asked[0]))
     times, costs = [], []
     for arguments in asked:
         begin = time.perf_counter()
@@ -218,18 +211,18 @@ def tabulate(problems: Problems, best: Minima) -> tuple[list[Row], float, float]
     costs = np.exp(problems.cost.log_value(logs))[solved]
     intervals = [feasible(problem, float(best.params[i])) for problem, i in zip(sample, solved, strict=True)]
 
-    _progress("scipy minimize_scalar ...")
+    progress("scipy minimize_scalar ...")
     pairs = [
         # A busy machine slows both alike: each timing has one of ours right beside it.
-        (_seconds(problems.minimise) / size, _seconds(partial(by_scipy, sample, intervals)) / len(sample))
+        (elapsed(problems.minimise) / size, elapsed(partial(by_scipy, sample, intervals)) / len(sample))
         for _ in range(REPEATS)
     ]
-    searched = _largest(by_scipy(sample, intervals), costs)
-    _progress("gp.solve_gp ...")
+    searched = largest(by_scipy(sample, intervals), costs)
+    progress("gp.solve_gp ...")
     few = sample[:GP_SAMPLE]
     first, gp_times, gp_costs = by_gp(few)
-    own = [_seconds(problems.minimise) / size for _ in range(REPEATS)]
-    _progress("cvxpy ...")
+    own = [elapsed(problems.minimise) / size for _ in range(REPEATS)]
+    progress("cvxpy ...")
     cvxpy_times, cvxpy_costs = by_cvxpy(sample[:CVXPY_SAMPLE])
 
     ours = statistics.median([mine for mine, _ in pairs] + own)
@@ -238,7 +231,7 @@ def tabulate(problems: Problems, best: Minima) -> tuple[list[Row], float, float]
     rows = [Row(OURS, size, 1e6 * ours, 1.0), Row(SCIPY, len(sample), 1e6 * theirs, ratio, searched)]
     for name, times, found in ((GP, gp_times, gp_costs), (CVXPY, cvxpy_times, cvxpy_costs)):
         median = statistics.median(times)
-        rows.append(Row(name, len(times), 1e6 * median, median / ours, _largest(found, costs[: len(times)])))
+        rows.append(Row(name, len(times), 1e6 * median, median / ours, largest(found, costs[: len(times)])))
     return rows, 1e3 * first, 1e3 * statistics.median(gp_times)
 
 
@@ -258,24 +251,6 @@ def describe(problems: Problems, best: Minima) -> str:
     return f"{status}; a limit binds at {np.mean(np.any(binds, axis=0)):.0%} of the plans ({each})"
 
 
-def _largest(found: Array, reference: Array) -> float:
-    """Return the largest relative difference."""
-    return float(np.max(np.abs(found / reference - 1.0)))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Return how long one call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def _progress(text: str) -> None:
-    """Name a slow phase, to a person who waits."""
-    if sys.stderr.isatty():
-        print(text, file=sys.stderr)
-
-
 def _show(rows: list[Row]) -> None:
     print(f"{'method':<34}{'problems':>10}{'us/plan':>12}{'x elementwise':>15}{'cost differs':>14}")
     for row in rows:
@@ -285,13 +260,8 @@ def _show(rows: list[Row]) -> None:
 
 def main() -> None:
     """Run everything."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--problems", type=int, default=1_000_000, help="for elementwise (default: %(default)s)")
-    size = parser.parse_args().problems
-    if size < 1:
-        parser.error(f"--problems must be at least 1, not {size}")
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    parser, size = ask_size(__doc__, "for elementwise")
+    one_core()
 
     law = catalogue_law("sardana-2024")
     problems = Problems.draw(law, size)
@@ -302,7 +272,7 @@ def main() -> None:
     print(describe(problems, best))
     rows, first, warm = tabulate(problems, best)
     _show(rows)
-    free = statistics.median(_seconds(partial(minimise, law, problems.loss, problems.cost)) for _ in range(REPEATS))
+    free = statistics.median(elapsed(partial(minimise, law, problems.loss, problems.cost)) for _ in range(REPEATS))
     print(f"{OURS}: {1.0 / rows[0].per_plan:.2f} million plans a second, {size / free / 1e6:.2f} without limits")
     print(f"{GP}: {warm:.2f} ms a plan in the median; the first solve, which compiles, {first:.0f} ms")
     gp = next(row for row in rows if row.method == GP)

@@ -7,33 +7,27 @@ depend on the machine.
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Before numpy: its libraries read these once, when they load.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
-    os.environ[_name] = "1"
+import cvxpy as cp
+import mpmath as mp  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq, elementwise
 
-import cvxpy as cp  # noqa: E402
-import mpmath as mp  # type: ignore[import-untyped]  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from scipy.optimize import brentq, elementwise  # noqa: E402
-
-from beyond_chinchilla.laws.catalogue import law as catalogue_law  # noqa: E402
-from beyond_chinchilla.laws.loss_law import LossLaw  # noqa: E402
-from beyond_chinchilla.optimise.universal import Status, optimum  # noqa: E402
+from benchmarks.timing import ask_size, elapsed, largest, one_core, progress
+from beyond_chinchilla.laws.catalogue import law as catalogue_law
+from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.optimise.universal import Status, optimum
 
 Array = NDArray[np.float64]
 
@@ -153,12 +147,12 @@ def tabulate(problems: Problems) -> list[Row]:
         ("scipy brentq, one by one", by_brentq, BRENTQ_SAMPLE),
     )
     for name, method, sample in searches:
-        _progress(f"{name} ...")
+        progress(f"{name} ...")
         part = problems.first(sample)
         size = part.loss.size
         D = np.exp(method(part))
         # A busy machine slows both alike: each timing has one of bc.optimum right beside it.
-        pairs = [(_seconds(ours) / problems.loss.size, _seconds(partial(method, part)) / size) for _ in range(REPEATS)]
+        pairs = [(elapsed(ours) / problems.loss.size, elapsed(partial(method, part)) / size) for _ in range(REPEATS)]
         our_times += [mine for mine, _ in pairs]
         N, costs = part.law.params_for(D, part.loss), part.cost(best.params[:size], best.tokens[:size])
         rows.append(
@@ -167,17 +161,17 @@ def tabulate(problems: Problems) -> list[Row]:
                 size,
                 per_plan=1e6 * statistics.median(theirs for _, theirs in pairs),
                 ratio=statistics.median(theirs / mine for mine, theirs in pairs),
-                cost_difference=_largest(part.cost(N, D), costs),
-                params_difference=_largest(N, best.params[:size]),
+                cost_difference=largest(part.cost(N, D), costs),
+                params_difference=largest(N, best.params[:size]),
             )
         )
     per_plan = 1e6 * statistics.median(our_times)
-    _progress("cvxpy ...")
+    progress("cvxpy ...")
     part = problems.first(CVXPY_SAMPLE)
     size = part.loss.size
     seconds, found = by_cvxpy(part)
     slow = 1e6 * seconds / size
-    difference = _largest(found, part.cost(best.params[:size], best.tokens[:size]))
+    difference = largest(found, part.cost(best.params[:size], best.tokens[:size]))
     rows.append(Row("cvxpy gp, CLARABEL, warm", size, slow, slow / per_plan, difference))
     return [Row("bc.optimum", problems.loss.size, per_plan, 1.0), *rows]
 
@@ -214,7 +208,7 @@ def cold_start() -> str:
     def wall(arguments: list[str]) -> float:
         run = partial(subprocess.run, arguments, check=True, capture_output=True)
         run()
-        return statistics.median(_seconds(run) for _ in range(5))
+        return statistics.median(elapsed(run) for _ in range(5))
 
     numpy_alone, whole = wall([sys.executable, "-c", "import numpy"]), wall([command, str(SCENARIO)])
     return (
@@ -225,24 +219,6 @@ def cold_start() -> str:
 
 def _asked(problems: Problems) -> tuple[Array, Array, Array]:
     return problems.loss, problems.train_rate, problems.serve_rate
-
-
-def _largest(found: Array, reference: Array) -> float:
-    """Return the largest relative difference."""
-    return float(np.max(np.abs(found / reference - 1.0)))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Return how long one call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def _progress(text: str) -> None:
-    """Name a slow phase, to a person who waits."""
-    if sys.stderr.isatty():
-        print(text, file=sys.stderr)
 
 
 def _show(rows: list[Row]) -> None:
@@ -257,13 +233,8 @@ def _show(rows: list[Row]) -> None:
 
 def main() -> None:
     """Run everything."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--problems", type=int, default=1_000_000, help="for bc.optimum (default: %(default)s)")
-    size = parser.parse_args().problems
-    if size < 1:
-        parser.error(f"--problems must be at least 1, not {size}")
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    _, size = ask_size(__doc__, "for bc.optimum")
+    one_core()
 
     law = catalogue_law("sardana-2024")
     rows = tabulate(Problems.draw(law, size, 6.0))
@@ -271,10 +242,10 @@ def main() -> None:
     _show(rows)
     print(f"bc.optimum: {1.0 / rows[0].per_plan:.1f} million plans a second")
 
-    _progress("50 digits ...")
+    progress("50 digits ...")
     errors = ", ".join(f"{name} {error:.0e}" for name, error in exactness(law).items())
     print(f"largest relative error against 50 digits, {EXACT_SAMPLE} problems, kappa 1e-12 to 1e12: {errors}")
-    _progress("cold start ...")
+    progress("cold start ...")
     print(cold_start())
     for row in rows:
         if row.method in AIMS:

@@ -147,7 +147,7 @@ def _scale(fit: Fit) -> float:
     spare = residuals.size - free
     power = float(np.sum(np.clip(residuals, -fit.delta, fit.delta) ** 2)) / spare
     # Silverman's width from the quartiles, as outliers must not stretch it.
-    width = 1.48 * float(np.median(np.abs(residuals))) * residuals.size**-0.2
+    width = 1.48 * float(np.median(np.abs(residuals))) * math.pow(residuals.size, -0.2)
     window = max(fit.delta, width)
     inside = int(np.count_nonzero(np.abs(residuals) <= window)) - free
     slope = max(inside, 1) / spare * min(1.0, fit.delta / window)

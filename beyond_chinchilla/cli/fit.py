@@ -1,0 +1,255 @@
+"""``bc-opt fit``: a law from training runs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.errors import FitError, InputError, printable
+from beyond_chinchilla.units import parse_number, parse_quantity
+
+if TYPE_CHECKING:
+    from beyond_chinchilla.fit.isoflop import IsoflopFit
+    from beyond_chinchilla.fit.result import Fit
+    from beyond_chinchilla.fit.runs import Runs
+    from beyond_chinchilla.report.fits import Result
+
+# Before that long nobody wonders [s].
+_PATIENCE = 2.0
+
+
+@click.command("fit", short_help="Fit a law to training runs, with intervals and a verdict.")
+@click.argument("runs", metavar="RUNS")
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="ROLE=NAME",
+    help="Which column is params, tokens, tokens_per_param, flops or loss.",
+)
+@click.option("--sheet", metavar="NAME", help="Sheet of a workbook.")
+@click.option("--loss-unit", type=click.Choice(["nats", "bits"]), help="By default the column's name says, else nats.")
+@click.option("--max-tokens-per-param", "most", metavar="RATIO", help="Leave out runs of more.")
+@click.option("--min-flops", metavar="FLOP", help="Leave out runs of less training compute.")
+@click.option("--drop-highest-loss", "drop", type=click.IntRange(0), default=0, metavar="COUNT", help="Leave them out.")
+@click.option("--objective", type=click.Choice(["huber", "least-squares"]), default="huber", show_default=True)
+@click.option("--tied", is_flag=True, help="Hold alpha = beta.")
+@click.option("--irreducible", metavar="E", help="Hold E [nats/token].")
+@click.option("--bootstraps", type=int, default=4000, show_default=True, help="Resampled fits; 0 for no intervals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resampling.")
+@click.option(
+    "--by-max-tokens-per-param",
+    "by",
+    metavar="RATIOS",
+    help="Compare the laws of the runs up to each ratio: 50,100,250.",
+)
+@click.option("--force", is_flag=True, help="Exit 0 and write the law even if the verdict is 'do not use'.")
+@click.option("--name", help="Of the law; by default the file's.")
+@out.output_options
+def command(
+    runs: str,
+    columns: tuple[str, ...],
+    sheet: str | None,
+    loss_unit: Literal["nats", "bits"] | None,
+    most: str | None,
+    min_flops: str | None,
+    drop: int,
+    objective: Literal["huber", "least-squares"],
+    tied: bool,
+    irreducible: str | None,
+    bootstraps: int,
+    seed: int,
+    by: str | None,
+    force: bool,
+    name: str | None,
+    format_: str | None,
+    output: Path | None,
+) -> None:
+    """Fit L = E + A N^-alpha + B D^-beta to the RUNS of a table (CSV, TSV, JSON lines, Parquet, xlsx).
+
+    Columns are found by name. Every row that is not used is counted with its reason. The exit code is 1 if the verdict
+    is 'do not use'; without --force, nothing is then written to FILE.
+
+    \b
+    bc-opt fit runs.csv
+    bc-opt fit runs.csv --drop-highest-loss 5 -o law.json
+    bc-opt fit runs.csv --columns params="size (B)" --columns loss=eval/c4
+    bc-opt fit runs.csv --by-max-tokens-per-param 50,100,250
+    """
+    from beyond_chinchilla.fit.filters import filter_runs
+    from beyond_chinchilla.fit.runs import read_runs
+    from beyond_chinchilla.report import fits
+
+    chosen = out.choose_format(format_, output)
+    if bootstraps < 0 or bootstraps == 1:
+        raise InputError(f"--bootstraps {bootstraps}: give 2 or more (4000 by default), or 0 for no intervals")
+    held = None if irreducible is None else parse_quantity(irreducible, "nats/token")
+    bounds = None if by is None else [_number("--by-max-tokens-per-param", part) for part in by.split(",")]
+    read = filter_runs(
+        read_runs(runs, columns=_columns(columns), loss_unit=loss_unit, sheet=sheet),
+        max_tokens_per_param=None if most is None else _number("--max-tokens-per-param", most),
+        min_flops=None if min_flops is None else _number("--min-flops", min_flops),
+        drop_highest_loss=drop,
+    )
+    if bounds is not None:
+        _compare(read, bounds, (objective, tied, held), chosen, output)
+        return
+    label = name or printable(Path(runs).name.split(".")[0]) or "fit"
+    with _Progress("fitting from 4500 starts") as progress:
+        result = _fit(read, (objective, tied, held), label, bootstraps, seed, force, progress)
+    if output is not None and chosen == "json":
+        result = replace(result, file=output.name)
+    refused = result.diagnosis.verdict == "do not use" and not force
+    if output is not None and (chosen == "json" or refused):
+        # The file is for scenarios; the page is for the person who asked.
+        out.show(lambda console: fits.print_page(console, result), None)
+    if refused and output is not None:
+        click.echo(f"{output} is not written: the verdict is 'do not use'; --force writes it all the same", err=True)
+    else:
+        _emit(result, chosen, output)
+    if refused:
+        raise click.exceptions.Exit(1)
+
+
+def _fit(
+    read: Runs,
+    form: tuple[Literal["huber", "least-squares"], bool, float | None],
+    label: str,
+    bootstraps: int,
+    seed: int,
+    force: bool,
+    progress: _Progress,
+) -> Result:
+    from beyond_chinchilla.fit.bootstrap import bootstrap
+    from beyond_chinchilla.fit.diagnostics import Diagnosis, diagnose, judge_intervals, no_intervals
+    from beyond_chinchilla.fit.parametric import fit_parametric
+    from beyond_chinchilla.report.fits import Result
+
+    fit = fit_parametric(
+        read.params,
+        read.tokens,
+        read.loss,
+        objective=form[0],
+        tied=form[1],
+        irreducible=form[2],
+        counts="non-embedding" if read.conventions.get("counts") == "non-embedding" else "total",
+        name=label,
+    )
+    progress.stage = "checking the fit"
+    isoflop = _isoflop(fit)
+    diagnosis = diagnose(fit, isoflop=isoflop, flops=read.compute)
+    # Resampling what is refused anyway takes minutes: noise has no valley to go back to.
+    if not bootstraps or (diagnosis.verdict == "do not use" and not force):
+        return Result(runs=read, fit=fit, bootstrap=None, diagnosis=diagnosis)
+    progress.stage = f"resampling the runs {bootstraps} times"
+    try:
+        drawn = bootstrap(fit, samples=bootstraps, seed=seed)
+    except FitError as error:
+        findings = (*diagnosis.findings, no_intervals(error))
+        return Result(runs=read, fit=fit, bootstrap=None, diagnosis=Diagnosis(findings))
+    diagnosis = Diagnosis((*diagnosis.findings, judge_intervals(drawn)))
+    return Result(runs=read, fit=fit, bootstrap=drawn, diagnosis=diagnosis)
+
+
+def _isoflop(fit: Fit) -> IsoflopFit | None:
+    from beyond_chinchilla.fit.isoflop import fit_isoflop
+
+    try:
+        return fit_isoflop(fit.params, fit.tokens, fit.loss)
+    except (FitError, InputError):
+        return None
+
+
+def _compare(
+    read: Runs,
+    bounds: list[float],
+    form: tuple[Literal["huber", "least-squares"], bool, float | None],
+    chosen: str,
+    output: Path | None,
+) -> None:
+    """Print the laws of the runs up to each ratio."""
+    from beyond_chinchilla.fit.ablation import by_max_tokens_per_param
+    from beyond_chinchilla.report import fits, tables
+
+    with _Progress("fitting the runs up to each ratio"):
+        found = by_max_tokens_per_param(read, bounds, objective=form[0], tied=form[1], irreducible=form[2])
+    title = f"{read.source}: {len(read)} runs, {len(read.set_aside)} set aside."
+    rows = [each.to_dict() for each in found]
+    if chosen == "json":
+        record = {"schema": fits.ABLATION_SCHEMA, "laws": rows, "data": read.to_dict()}
+        out.emit(tables.to_json(record), output)
+    elif chosen == "csv":
+        out.emit(tables.to_csv(rows), output)
+    elif chosen == "markdown":
+        out.emit(fits.ablation_page(title, found), output)
+    else:
+        out.show(lambda console: fits.print_ablation(console, title, found), output)
+
+
+def _emit(result: Result, chosen: str, output: Path | None) -> None:
+    from beyond_chinchilla.report import fits, tables
+
+    if chosen == "json":
+        out.emit(fits.to_json(fits.to_dict(result)), output)
+    elif chosen == "csv":
+        out.emit(tables.to_csv(fits.figures(result)), output)
+    elif chosen == "markdown":
+        out.emit(fits.page(result), output)
+    else:
+        out.show(lambda console: fits.print_page(console, result), output)
+
+
+def _columns(given: tuple[str, ...]) -> dict[str, str]:
+    """Return columns by role."""
+    stated: dict[str, str] = {}
+    for pair in given:
+        role, equals, column = pair.partition("=")
+        if not equals or not role.strip() or not column.strip():
+            raise InputError(f"--columns {pair}: write ROLE=NAME, such as params='Model Size'")
+        if role.strip() in stated:
+            raise InputError(f"--columns {role.strip()} is given twice; keep one of them")
+        stated[role.strip()] = column.strip()
+    return stated
+
+
+def _number(option: str, words: str) -> float:
+    try:
+        return parse_number(words)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
+class _Progress:
+    """Says on a terminal's stderr what goes on, where it takes long."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self._timer: threading.Timer | None = None
+        self._said = False
+
+    def __enter__(self) -> _Progress:
+        if sys.stderr is not None and sys.stderr.isatty():
+            self._start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+        if self._said:
+            click.echo("\r\033[K", nl=False, err=True)
+
+    def _start(self) -> None:
+        self._timer = threading.Timer(_PATIENCE, self._tell)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _tell(self) -> None:
+        self._said = True
+        click.echo(f"\r\033[K{self.stage} ...", nl=False, err=True)
