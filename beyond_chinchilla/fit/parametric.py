@@ -189,6 +189,11 @@ def _choose(rows: Rows, found: Minima, delta: float, held: Constraint) -> tuple[
     best = float(refined.objective[ranked[0]])
 
     refused = int(np.count_nonzero(~falls & (found.objective < best * (1.0 - SAME) - floor)))
+    if refused > 0.5 * found.objective.size:
+        raise FitError(
+            f"{refused} of {found.objective.size} starts end in a law whose loss rises with N or D, lower than any "
+            "that falls; check that the losses are losses, or leave out runs that diverged"
+        )
     values = np.sort(found.objective[falls])
     minima: list[tuple[float, int]] = []
     while values.size and len(minima) < 10:

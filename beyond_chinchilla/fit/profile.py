@@ -13,7 +13,7 @@ from beyond_chinchilla.errors import InputError, nearest
 from beyond_chinchilla.fit.bootstrap import LEVEL, PARAMETERS, check_level
 from beyond_chinchilla.fit.huber import NAMES, UNLIMITED, Array
 from beyond_chinchilla.fit.levenberg import minimise
-from beyond_chinchilla.fit.result import Fit
+from beyond_chinchilla.fit.result import LOG_OF_ZERO, Fit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +30,8 @@ class Profile:
     deviance : array, shape (points,)
         Twice the rise of the objective, scaled so as to be chi-squared with one degree of freedom at the truth.
     low, high : float or None
-        Ends of the interval; None where the deviance stays below its limit as far as was searched.
+        Ends of the interval; None where the deviance stays below its limit as far as was searched, and 0 for an E
+        that no run keeps away from it.
     level : float
     """
 
@@ -67,7 +68,7 @@ def profile(fit: Fit, parameter: str, *, level: float = LEVEL, points: int = 41)
     ----------
     fit : Fit
     parameter : {"A", "B", "E", "alpha", "beta"}
-        A, B and E step evenly in their logarithm.
+        A and B step evenly in their logarithm, E in nats.
     level : float
         Of the interval.
     points : int
@@ -84,36 +85,45 @@ def profile(fit: Fit, parameter: str, *, level: float = LEVEL, points: int = 41)
     if points < 9 or points % 2 == 0:
         raise InputError(f"{points} points: give an odd number of at least 9")
     which = PARAMETERS.index(parameter)
-    held = fit.constraint
+    held = fit.constraint.matrix
     condition = np.eye(len(NAMES))[[which]]
-    if np.linalg.matrix_rank(np.vstack([held.matrix, condition])) == len(held.matrix):
+    if np.linalg.matrix_rank(np.vstack([held, condition])) == len(held):
         raise InputError(f"{parameter} was held in this fit, so that it has no profile; fit again without holding it")
 
-    rows, best = fit.rows, fit.minima[0]
+    best = fit.minima[0]
     direction, deviation = _direction(fit, which)
-    scale = _scale(fit)
     limit = NormalDist().inv_cdf(0.5 + 0.5 * level) ** 2
-    reach = np.array([4.0, 4.0]) * deviation
+    # E steps in nats down to its bound 0: where it is near, ln E says nothing.
+    straight = parameter == "E"
+    centre = math.exp(best[which]) if straight else float(best[which])
+    reach = np.full(2, 4.0 * deviation * (centre if straight else 1.0))
+    half = points // 2
     for _ in range(6):
-        half = points // 2
+        if straight:
+            reach[0] = min(reach[0], centre)
         offsets = np.concatenate([np.linspace(-reach[0], 0.0, half + 1), np.linspace(0.0, reach[1], half + 1)[1:]])
-        start = best[:, None] + direction[:, None] * offsets
+        values = centre + offsets
+        inner = np.log(np.maximum(values, math.exp(LOG_OF_ZERO))) if straight else values
+        start = best[:, None] + np.outer(direction, offsets / centre if straight else offsets)
+        start[which] = inner
         found = minimise(
-            rows,
+            fit.rows,
             start,
             delta=fit.core_delta,
-            constraint=held.also(condition, best[which] + offsets[None, :]),
+            constraint=fit.constraint.also(condition, inner[None, :]),
             widest=min(3.0 * fit.core_delta, UNLIMITED),
         )
-        deviance = scale * np.maximum(found.objective - fit.objective, 0.0)
+        deviance = _scale(fit) * np.maximum(found.objective - fit.objective, 0.0)
         short = deviance[[0, -1]] < limit
-        if not short.any():
+        bounded = straight and reach[0] >= centre
+        if not (short[1] or (short[0] and not bounded)):
             break
         reach = np.where(short, 2.0 * reach, reach)
     ends = [_crossing(offsets[half::-1], deviance[half::-1], limit), _crossing(offsets[half:], deviance[half:], limit)]
-    values = best[which] + offsets
-    low, high = (None if end is None else float(best[which] + end) for end in ends)
-    if which < 3:
+    low, high = (None if end is None else centre + end for end in ends)
+    if straight:
+        low = 0.0 if low is None and bounded else low
+    elif which < 2:
         with np.errstate(over="ignore"):
             values = np.exp(values)
         low, high = (None if end is None or end > 700.0 else math.exp(end) for end in (low, high))

@@ -15,7 +15,7 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 # Two minima are the same within this, relative to the better one.
 SAME = 1e-6
 # E = 0 in logarithms: e^-60 changes no loss in double precision.
-_LOG_OF_ZERO = -60.0
+LOG_OF_ZERO = -60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +160,8 @@ def hold(tied: bool, irreducible: float | None) -> Constraint:
     """Return the conditions alpha = beta and E = irreducible, where asked for."""
     held = Constraint.none()
     if irreducible is not None:
-        log_E = math.log(irreducible) if irreducible > 0 else _LOG_OF_ZERO
-        held = held.also(np.eye(5)[[2]], np.array([[max(log_E, _LOG_OF_ZERO)]]))
+        log_E = math.log(irreducible) if irreducible > 0 else LOG_OF_ZERO
+        held = held.also(np.eye(5)[[2]], np.array([[max(log_E, LOG_OF_ZERO)]]))
     if tied:
         held = held.also(np.array([[0.0, 0.0, 0.0, 1.0, -1.0]]), np.zeros((1, 1)))
     return held

@@ -148,17 +148,17 @@ def blocks(result: Result) -> list[Block]:
 
 def print_page(console: Console, result: Result) -> None:
     """Print the page of one fit."""
-    text._say(console, headline(result), style="bold")
-    text._say(console, _subtitle(result), style="dim")
+    text.say(console, headline(result), style="bold")
+    text.say(console, _subtitle(result), style="dim")
     console.print()
     for block in blocks(result):
-        text._block(console, block)
+        text.draw(console, block)
 
 
 def page(result: Result) -> str:
     """Return the page of one fit as markdown."""
-    lines = [f"# {result.fit.law.name}", "", f"`{headline(result)}`", "", markdown._escape(_subtitle(result))]
-    return "\n".join([*lines, *markdown._blocks(blocks(result)), ""])
+    lines = [f"# {result.fit.law.name}", "", f"`{headline(result)}`", "", markdown.escape(_subtitle(result))]
+    return "\n".join([*lines, *markdown.render(blocks(result)), ""])
 
 
 def ablation_blocks(found: Sequence[Ablation]) -> list[Block]:
@@ -194,15 +194,15 @@ def ablation_blocks(found: Sequence[Ablation]) -> list[Block]:
 
 def print_ablation(console: Console, title: str, found: Sequence[Ablation]) -> None:
     """Print the comparison of laws by ratio."""
-    text._say(console, title, style="bold")
+    text.say(console, title, style="bold")
     console.print()
     for block in ablation_blocks(found):
-        text._block(console, block)
+        text.draw(console, block)
 
 
 def ablation_page(title: str, found: Sequence[Ablation]) -> str:
     """Return the comparison of laws by ratio as markdown."""
-    return "\n".join([f"# {markdown._escape(title)}", *markdown._blocks(ablation_blocks(found)), ""])
+    return "\n".join([f"# {markdown.escape(title)}", *markdown.render(ablation_blocks(found)), ""])
 
 
 def _subtitle(result: Result) -> str:
@@ -277,7 +277,7 @@ def _flop(flops: float) -> str:
 def _figure(value: float) -> str:
     if not math.isfinite(value):
         return "-"
-    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+    if value != 0 and not 1e-3 <= abs(value) < 9999.5:
         return f"{value:.2e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
     return f"{value:.4f}" if abs(value) < 10 else f"{value:#.4g}".rstrip(".")
 

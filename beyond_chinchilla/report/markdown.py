@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 def page(plan: Plan, opinions: Sequence[Opinion] = (), size: float | None = None, extras: Sequence[Block] = ()) -> str:
     """Return the page of one plan; see `text.print_page` for the arguments."""
-    lines = [f"# {_escape(plan.name)}", "", f"**{rows.headline(plan)}**", ""]
-    lines += [_escape(rows.subtitle(plan)), ""]
+    lines = [f"# {escape(plan.name)}", "", f"**{rows.headline(plan)}**", ""]
+    lines += [escape(rows.subtitle(plan)), ""]
     if plan.best is None:
-        return "\n".join([*lines, *_bullets("Why", plan.warnings), *_blocks(extras), ""])
+        return "\n".join([*lines, *_bullets("Why", plan.warnings), *render(extras), ""])
     lines += table(
         ["", "plan", "Chinchilla", "ratio"],
         [[row.label, row.plan, row.baseline, row.ratio] for row in (*rows.sizes(plan), *rows.terms(plan))],
     )
     lines += _bullets("What drives it", rows.drivers(plan))
-    lines += _blocks((*blocks.limits(plan), *extras))
+    lines += render((*blocks.limits(plan), *extras))
     if opinions and size is not None:
         lines += ["", f"## {rows.opinions_title(size)}", ""]
         heads, cells = rows.opinions(opinions)
@@ -36,7 +36,7 @@ def page(plan: Plan, opinions: Sequence[Opinion] = (), size: float | None = None
 
 def comparison(plans: Sequence[Plan], extras: Sequence[Block] = ()) -> str:
     """Return a table with one scenario a line, and every warning below it."""
-    lines = [*table(*rows.comparison(plans)), *_blocks(extras)]
+    lines = [*table(*rows.comparison(plans)), *render(extras)]
     lines += _bullets("Warnings", [f"{plan.name}: {warning}" for plan in plans for warning in plan.warnings])
     return "\n".join([*lines, ""])
 
@@ -44,21 +44,23 @@ def comparison(plans: Sequence[Plan], extras: Sequence[Block] = ()) -> str:
 def table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a markdown table; every column but the first is right-aligned."""
     rule = ["---", *["---:"] * (len(heads) - 1)]
-    return ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in (heads, rule, *cells)]
+    return ["| " + " | ".join(escape(cell) for cell in line) + " |" for line in (heads, rule, *cells)]
 
 
-def _blocks(found: Sequence[Block]) -> list[str]:
+def render(found: Sequence[Block]) -> list[str]:
+    """Return the lines of titled parts of a page."""
     lines = []
     for block in found:
-        lines += ["", f"## {_escape(block.title)}", ""]
+        lines += ["", f"## {escape(block.title)}", ""]
         lines += [*table(block.heads, block.cells), ""] if block.cells else []
-        lines += [f"- {_escape(line)}" for line in block.lines]
+        lines += [f"- {escape(line)}" for line in block.lines]
     return lines
 
 
 def _bullets(title: str, lines: Sequence[str]) -> list[str]:
-    return ["", f"## {title}", "", *(f"- {_escape(line)}" for line in lines)] if lines else []
+    return ["", f"## {title}", "", *(f"- {escape(line)}" for line in lines)] if lines else []
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return text that markdown prints as it is."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

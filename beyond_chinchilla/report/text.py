@@ -43,25 +43,25 @@ def print_page(
     extras : sequence of Block
         What else was asked for: comparisons, break-even demand, architectures.
     """
-    _say(console, rows.headline(plan), style="bold")
-    _say(console, rows.subtitle(plan), style="dim")
+    say(console, rows.headline(plan), style="bold")
+    say(console, rows.subtitle(plan), style="dim")
     console.print()
     if plan.best is None:
         _section(console, "Why", list(plan.warnings))
         for block in extras:
-            _block(console, block)
+            draw(console, block)
         return
     console.print(_bill(plan))
     console.print()
     _section(console, "What drives it", rows.drivers(plan))
     for block in (*blocks.limits(plan), *extras):
-        _block(console, block)
+        draw(console, block)
     if opinions and size is not None:
-        _say(console, rows.opinions_title(size), style="bold")
+        say(console, rows.opinions_title(size), style="bold")
         console.print(_opinions(opinions))
         console.print()
     _section(console, "Warnings", list(plan.warnings), mark="! ", style="yellow")
-    _say(console, rows.proof(plan), style="dim")
+    say(console, rows.proof(plan), style="dim")
 
 
 def print_comparison(console: Console, plans: Sequence[Plan], extras: Sequence[Block] = ()) -> None:
@@ -78,11 +78,11 @@ def print_comparison(console: Console, plans: Sequence[Plan], extras: Sequence[B
     console.print(table)
     if left_out:
         console.print()
-        _say(console, f"Left out for want of width: {', '.join(left_out)}.", style="dim")
+        say(console, f"Left out for want of width: {', '.join(left_out)}.", style="dim")
     if extras:
         console.print()
     for block in extras:
-        _block(console, block)
+        draw(console, block)
     warned = [plan.name for plan in plans if plan.warnings]
     if warned:
         if not extras:
@@ -90,7 +90,7 @@ def print_comparison(console: Console, plans: Sequence[Plan], extras: Sequence[B
         note = (
             f"{len(warned)} of {len(plans)} plans carry warnings: run a scenario alone, or --format json, to read them."
         )
-        _say(console, note, style="yellow")
+        say(console, note, style="yellow")
 
 
 def _expendable(heads: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -133,8 +133,9 @@ def _opinions(opinions: Sequence[Opinion]) -> Table:
     return table
 
 
-def _block(console: Console, block: Block) -> None:
-    _say(console, block.title, style="bold")
+def draw(console: Console, block: Block) -> None:
+    """Print a titled part of a page."""
+    say(console, block.title, style="bold")
     if block.cells:
         table = _table()
         for index, head in enumerate(block.heads):
@@ -148,7 +149,7 @@ def _block(console: Console, block: Block) -> None:
             table.add_row(*(Text(cell) for cell in line))
         console.print(table)
     for line in block.lines:
-        _say(console, line, indent="  ")
+        say(console, line, indent="  ")
     console.print()
 
 
@@ -157,11 +158,11 @@ def _section(console: Console, title: str, lines: Sequence[str], *, mark: str = 
         return
     console.print(Text(title, style="bold"))
     for line in lines:
-        _say(console, mark + line, style=style, indent="  ")
+        say(console, mark + line, style=style, indent="  ")
     console.print()
 
 
-def _say(console: Console, sentence: str, *, style: str = "", indent: str = "") -> None:
+def say(console: Console, sentence: str, *, style: str = "", indent: str = "") -> None:
     """Print a sentence, wrapped at the console's width."""
     width = max(console.width, 20)
     # A name such as gpu-price-feed stays in one piece.

@@ -62,7 +62,7 @@ def good(tmp_path):
 @pytest.fixture
 def noise(tmp_path):
     N, D = sizes()
-    return write(tmp_path / "noise.csv", N, D, 3 * np.exp(np.random.default_rng(1).normal(0, 0.1, 60)))
+    return write(tmp_path / "noise.csv", N, D, LAW.loss(N, D) * np.exp(np.random.default_rng(1).normal(0, 0.2, 60)))
 
 
 def test_the_page_says_the_law_first_and_fits_80_columns(good):

@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from beyond_chinchilla.errors import FitError, InputError
+from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.fit.bootstrap import PARAMETERS, bootstrap
 from beyond_chinchilla.fit.levenberg import minimise
 from beyond_chinchilla.fit.parametric import GRID, fit_parametric
@@ -117,16 +117,12 @@ def test_constraints_hold_in_every_sample():
     assert (none.draws("E") == 0.0).all()
 
 
-def test_failures_are_counted_and_too_many_refused():
-    # Six runs: many resamples repeat so few of them that no law is left.
-    N, D, L = draw_runs(6, noise=0.05, seed=8)
-    try:
-        found = bootstrap(fit_parametric(N, D, L, grid=GRID_SAMPLE), samples=60)
-    except FitError as error:
-        assert "resamples give a law" in str(error)
-    else:
-        assert found.failures == 60 - len(found.kept)
-        assert np.isfinite(found.kept).all()
+def test_failures_are_counted():
+    # Ten noisy runs: some resamples repeat so few of them that no law is left.
+    found = bootstrap(fit_parametric(*draw_runs(10, noise=0.03, seed=1), grid=GRID_SAMPLE), samples=60)
+    assert 0 < found.failures == 60 - len(found.kept) < 30
+    assert np.isfinite(found.kept).all()
+    assert (found.kept[:, 3:] > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -170,12 +166,15 @@ def test_a_profile_of_least_squares_is_the_linear_interval_where_noise_is_small(
     assert (found.low, found.high) == pytest.approx((fit.law.alpha - half, fit.law.alpha + half), abs=0.01 * half)
 
 
-def test_a_profile_without_end_says_so():
+def test_a_profile_of_E_ends_at_its_bound():
     # With 12 noisy runs of small models E may be anything down to 0.
     random = np.random.default_rng(4)
     N, D = 10 ** random.uniform(7, 7.6, 12), 10 ** random.uniform(8, 8.6, 12)
     fit = fit_parametric(N, D, LAW.loss(N, D) * np.exp(0.01 * random.standard_normal(12)), grid=GRID_SAMPLE)
-    assert profile(fit, "E", points=9).low is None
+    found = profile(fit, "E", points=9)
+    assert found.low == found.values[0] == 0.0
+    assert found.high is None or LAW.E < found.high < 10.0
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_bad_options_of_the_profile(fit):
