@@ -1,4 +1,4 @@
-"""Benchmarks, each a table of ratios in one run: ``python -m benchmarks.optimum``, ``python -m benchmarks.limits``."""
+"""Benchmarks, each a table of ratios in one run: ``python -m benchmarks.optimum``, ``.limits``, ``.fit``."""
 
 import os
 
