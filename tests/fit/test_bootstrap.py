@@ -46,7 +46,7 @@ def test_standard_errors_of_the_240_points_are_besiroglus(bc_data):
     N, C, L = np.array(sorted(rows, key=lambda row: row[2])[:240]).T
     found = bootstrap(fit_parametric(N, C / (6 * N), L, grid=GRID_SAMPLE))
     assert (len(found.samples), found.failures, found.unconverged) == (4000, 0, 0)
-    # papers.md section 3: their notebook's 4000 refits (A 124.5, E .02566, alpha .0154, beta .0206, a .020), and 300
+    # Besiroglu et al. 2024: their notebook's 4000 refits (A 124.5, E .02566, alpha .0154, beta .0206, a .020), and 300
     # refits to the exact minimum (A 115, E .0278, alpha .0147, beta .0216, a .0191). These lie between, or within 5%.
     for name, error in {"A": 120, "E": 0.0266, "alpha": 0.0150, "beta": 0.0211, "a": 0.0195}.items():
         assert found.standard_error(name) == pytest.approx(error, rel=0.08), name

@@ -75,7 +75,7 @@ def reference(parameters, N, D, L, delta=DELTA):
 
 
 def test_the_240_points_have_the_minimum_of_besiroglu(bc_data):
-    # papers.md section 3, recomputed with BFGS; the notebook of Besiroglu et al. 2024 finds 1.0182740e-3.
+    # The exact minimum, recomputed with BFGS; the notebook of Besiroglu et al. 2024 finds 1.0182740e-3.
     fit = fit_parametric(*drop_highest(*epoch_points(bc_data), 5))
     assert fit.objective == pytest.approx(1.018274e-3, abs=5e-10)
     off = np.abs(figures(fit.law) - [477.83, 2143.4, 1.81722, 0.34731, 0.36717])
@@ -86,7 +86,7 @@ def test_the_240_points_have_the_minimum_of_besiroglu(bc_data):
 
 
 def test_all_245_points_have_another_law(bc_data):
-    # papers.md section 3: A 495.7, B 12846, E 1.8913, alpha .3493, beta .4531; converged, the last is .45305.
+    # Recomputed on all 245 points: A 495.7, B 12846, E 1.8913, alpha .3493, beta .4531; converged, the last is .45305.
     law = fit_parametric(*epoch_points(bc_data)).law
     off = np.abs(figures(law) - [495.7, 12846, 1.8913, 0.3493, 0.4531])
     assert (off <= [0.05, 0.5, 5e-5, 5e-5, 6e-5]).all(), off
@@ -97,7 +97,7 @@ def test_all_245_points_have_another_law(bc_data):
     [(100, 34, 2.192062e-4), (250, 39, 3.066701e-4), (500, 43, 3.918019e-4), (math.inf, 47, 6.199843e-4)],
 )
 def test_the_47_runs_reach_the_converged_objectives(bc_data, most, runs, least):
-    # papers.md section 1, Table 1 refitted. The ridge is flat: objectives compare, coefficients do not.
+    # Sardana et al. 2024, Table 1, refitted to convergence. The ridge is flat: objectives compare, coefficients do not.
     fit = fit_parametric(*sardana_runs(bc_data, most))
     assert fit.residuals.size == runs
     assert fit.objective == pytest.approx(least, abs=5e-11)
