@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,6 +84,8 @@ def write_whole(path: Path, text: str) -> None:
     InputError
         The place cannot be written.
     """
+    import tempfile  # 8 ms with what it imports: not for a page on the terminal
+
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
