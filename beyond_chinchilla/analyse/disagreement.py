@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.laws import catalogue
-from beyond_chinchilla.optimise.locate import locate, savings
+from beyond_chinchilla.optimise.locate import kappa_of, locate, savings
 from beyond_chinchilla.optimise.problem import Problem
 
 
@@ -72,13 +71,11 @@ def equivalent_size(problem: Problem) -> float:
 
 def _opinion(problem: Problem) -> Opinion:
     found, law = locate(problem), problem.law
-    start = law.compute_optimal(loss=problem.target_loss)
-    logs = {"params": math.log(start.params), "tokens": math.log(start.tokens)}
     return Opinion(
         law=law.name,
         params=float(law.total_params(found.params)),
         tokens=found.tokens,
         savings_fraction=savings(problem, found),
-        kappa=problem.spend_ratio(logs) if problem.rates is not None else None,
+        kappa=kappa_of(problem),
         beyond_range=bool(law.fitted.departures(found.params, found.tokens)),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from beyond_chinchilla.analyse.disagreement import equivalent_size
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.optimise.best_loss import BUDGET, solve_loss
 from beyond_chinchilla.optimise.limits import Limit
@@ -90,7 +91,7 @@ def trace(
         raise InputError(f"--over {over}: trace one of {', '.join(OVERS)}")
     if not 2 <= points <= MAX_POINTS:
         raise InputError(f"--points {points}: give 2 to {MAX_POINTS:,}")
-    centre = {"target": _size, "demand": lambda _: 1.0, "budget": _bill}[over](problem)
+    centre = {"target": equivalent_size, "demand": lambda _: 1.0, "budget": _bill}[over](problem)
     low = centre / _SPANS[over] if low is None else low
     high = centre * _SPANS[over] if high is None else high
     if not (0 < low < high < math.inf):
@@ -117,10 +118,6 @@ def scale_demand(problem: Problem, factor: float) -> Problem:
 def _scaled(posynomial: Posynomial, factor: float) -> Posynomial:
     terms = tuple(term.times(factor) if "demand" in term.drivers else term for term in posynomial.terms)
     return Posynomial(terms, posynomial.unit)
-
-
-def _size(problem: Problem) -> float:
-    return float(problem.law.total_params(problem.law.compute_optimal(loss=problem.target_loss).params))
 
 
 def _bill(problem: Problem) -> float:

@@ -10,7 +10,7 @@ from beyond_chinchilla.optimise import advice, conflict, kkt
 from beyond_chinchilla.optimise.limits import Limit, price
 from beyond_chinchilla.optimise.locate import assess, demand_proof, kappa_of, locate
 from beyond_chinchilla.optimise.plan import Candidate, Plan
-from beyond_chinchilla.optimise.problem import Problem, beyond_any_budget, driver_shares
+from beyond_chinchilla.optimise.problem import Problem, beyond_any_budget, driver_elasticities
 
 # No budget buys a larger model than e^100 parameters.
 _LARGEST = 100.0
@@ -75,7 +75,9 @@ def solve_loss(problem: Problem) -> Plan:
         savings_fraction=saved,
         kappa=kappa_of(at),
         spend_ratio=problem.spend_ratio(logs),
-        elasticities=_elasticities(problem, logs, multipliers, slope),
+        elasticities=driver_elasticities(
+            ((nu * slope, ratio) for nu, ratio in zip(multipliers, problem.ratios, strict=True)), logs
+        ),
         limits=rows,
         warnings=(*advice.warnings(law, best, N, None, saved), *problem.notes),
         kkt_residual=proof.kkt_residual,
@@ -94,17 +96,6 @@ def verify_loss(problem: Problem) -> dict[str, float]:
         return {"gp": 0.0 if (plan.best is None) == (found.status == "infeasible") else math.inf}
     ours = math.log(float(law.reducible(plan.best.loss)))
     return {"gp": abs(float(law.posynomial().log_value(found.logs)) - ours)}
-
-
-def _elasticities(
-    problem: Problem, logs: dict[str, float], multipliers: tuple[float, ...], slope: float
-) -> dict[str, float]:
-    """Return d ln loss / d ln input: what the input drives in each limit, times the limit's dual."""
-    found = dict.fromkeys(("demand", "training_price", "serving_price"), 0.0)
-    for nu, ratio in zip(multipliers, problem.ratios, strict=True):
-        for driver, share in driver_shares(ratio, logs).items():
-            found[driver] = found.get(driver, 0.0) + nu * slope * share
-    return found
 
 
 def _chinchilla_for(problem: Problem, budget: Limit) -> Candidate:

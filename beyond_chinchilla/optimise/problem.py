@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -121,6 +121,18 @@ def driver_shares(posynomial: Posynomial, logs: Mapping[str, float]) -> dict[str
         for driver in term.drivers:
             shares[driver] = shares.get(driver, 0.0) + float(share)
     return shares
+
+
+def driver_elasticities(weighted: Iterable[tuple[float, Posynomial]], logs: Mapping[str, float]) -> dict[str, float]:
+    """Return the envelope theorem's sum for each driver: its share of each posynomial, times the weight of that one.
+
+    The weight is 1 for what is minimised and the dual for a limit.
+    """
+    found = dict.fromkeys(("demand", "training_price", "serving_price"), 0.0)
+    for weight, posynomial in weighted:
+        for driver, share in driver_shares(posynomial, logs).items():
+            found[driver] = found.get(driver, 0.0) + weight * share
+    return found
 
 
 def beyond_any_budget(law: LossLaw) -> float:

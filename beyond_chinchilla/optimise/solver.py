@@ -13,7 +13,7 @@ from beyond_chinchilla.optimise.iso_loss import IsoLoss, widest
 from beyond_chinchilla.optimise.limits import LimitRow, price
 from beyond_chinchilla.optimise.locate import Located, assess, chinchilla, demand_proof, kappa_of, locate, savings
 from beyond_chinchilla.optimise.plan import Candidate, Plan
-from beyond_chinchilla.optimise.problem import Problem, driver_shares
+from beyond_chinchilla.optimise.problem import Problem, driver_elasticities
 
 _NEAR = 0.01
 
@@ -123,12 +123,10 @@ def _elasticities(problem: Problem, logs: dict[str, float], multipliers: tuple[f
     For an input that drives terms: their share of the bill, and of each limit times its dual (a dearer hour also
     tightens a limit on spend). For the target: its dual.
     """
-    found = dict.fromkeys(("demand", "target_loss", "training_price", "serving_price"), 0.0)
-    found["target_loss"] = -multipliers[0] * float(problem.law.reducible_elasticity(problem.target_loss))
-    for weight, posynomial in ((1.0, problem.counted_cost), *zip(multipliers[1:], problem.ratios, strict=True)):
-        for driver, share in driver_shares(posynomial, logs).items():
-            found[driver] = found.get(driver, 0.0) + weight * share
-    return found
+    weighted = [(1.0, problem.counted_cost), *zip(multipliers[1:], problem.ratios, strict=True)]
+    drivers = driver_elasticities(weighted, logs)
+    target = -multipliers[0] * float(problem.law.reducible_elasticity(problem.target_loss))
+    return {"demand": drivers.pop("demand"), "target_loss": target, **drivers}
 
 
 def _one_percent(problem: Problem, N: float, D: float) -> tuple[float, float] | None:
