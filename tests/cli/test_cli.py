@@ -10,13 +10,14 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from command_line import refused, run
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -29,30 +30,6 @@ REPOSITORY = Path(__file__).parents[2]
 SCENARIO = str(REPOSITORY / "scenarios" / "1B-requests.yaml")
 FLOPS = str(REPOSITORY / "scenarios" / "flops-13B-2T-tokens.yaml")
 ESCAPE = "\x1b"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _plain_environment() -> Iterator[None]:
-    """Take away what would change a page's width."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("COLUMNS", raising=False)
-        yield
-
-
-def run(*args: str, code: int = 0) -> Result:
-    """Run a command in this process; it must exit with `code` and never by an exception."""
-    result = CliRunner().invoke(cli, args)
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert result.exit_code == code, result.output
-    return result
-
-
-def refused(*args: str) -> list[str]:
-    """Run a command that must be refused: exit 2, nothing on stdout. Returns the lines of stderr."""
-    result = run(*args, code=2)
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    return result.stderr.splitlines()
 
 
 def launch(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -6,15 +6,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 import beyond_chinchilla as bc
-from beyond_chinchilla.cli.main import cli
 
 SCENARIO = str(Path(__file__).parents[2] / "scenarios" / "1B-requests.yaml")
 FLOPS = str(Path(__file__).parents[2] / "scenarios" / "flops-13B-2T-tokens.yaml")
@@ -22,28 +21,14 @@ AT = {"target": "chinchilla_params", "demand": "demand", "budget": "budget"}
 each_line = pytest.mark.parametrize("over", AT)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _plain_environment() -> Iterator[None]:
-    """Take away what would change a page's width."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("COLUMNS", raising=False)
-        yield
-
-
 def run(*args: str, code: int = 0) -> Result:
     """Run the command; it must exit with `code` and never by an exception."""
-    result = CliRunner().invoke(cli, ["frontier", *args])
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert result.exit_code == code, result.output
-    return result
+    return command_line.run("frontier", *args, code=code)
 
 
 def refused(*args: str) -> list[str]:
     """Run a command that must be refused: exit 2, nothing on stdout. Returns the lines of stderr."""
-    result = run(*args, code=2)
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    return result.stderr.splitlines()
+    return command_line.refused("frontier", *args)
 
 
 def points(*args: str, code: int = 0) -> list[dict[str, Any]]:

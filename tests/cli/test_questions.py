@@ -7,15 +7,14 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
-from click.testing import CliRunner, Result
+from command_line import run
 
 import beyond_chinchilla as bc
-from beyond_chinchilla.cli.main import cli
 
 REPOSITORY = Path(__file__).parents[2]
 SCENARIOS = sorted((REPOSITORY / "scenarios").glob("*.yaml"))
@@ -26,27 +25,9 @@ BEST_LOSS = ("--set", "objective=loss", "--set", "target=null", "--set", "limits
 START = ("--set", "start_from={params: 17B, tokens: 1T}")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _plain_environment() -> Iterator[None]:
-    """Take away what would change a page's width."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("COLUMNS", raising=False)
-        yield
-
-
-def run(*args: str, code: int = 0) -> Result:
-    """Run a command in this process; it must exit with `code` and never by an exception."""
-    result = CliRunner().invoke(cli, args)
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert result.exit_code == code, result.output
-    return result
-
-
 def refused(*args: str) -> str:
     """Run a command that must be refused: exit 2, nothing on stdout, one line on stderr, which is returned."""
-    result = run(*args, code=2)
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
+    (line,) = command_line.refused(*args)
     return line
 
 
