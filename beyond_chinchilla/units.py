@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SECONDS_PER_HOUR = 3600.0
 SECONDS_PER_DAY = 86400.0
+# A year of 365.25 days; a month is a twelfth of it, 730.5 hours, whatever the calendar says.
+HOURS_PER_YEAR = 8766.0
+HOURS_PER_MONTH = HOURS_PER_YEAR / 12.0
 TERA = 1e12
 GIGA = 1e9
 
