@@ -38,10 +38,10 @@ def progress(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def ask_size(description: str | None, meaning: str) -> tuple[argparse.ArgumentParser, int]:
+def ask_size(description: str | None, meaning: str, default: int = 1_000_000) -> tuple[argparse.ArgumentParser, int]:
     """Read ``--problems`` from the command line."""
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
-    parser.add_argument("--problems", type=int, default=1_000_000, help=f"{meaning} (default: %(default)s)")
+    parser.add_argument("--problems", type=int, default=default, help=f"{meaning} (default: %(default)s)")
     size = int(parser.parse_args().problems)
     if size < 1:
         parser.error(f"--problems must be at least 1, not {size}")

@@ -10,6 +10,7 @@ term of each of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from beyond_chinchilla.errors import InputError
 
 Array = NDArray[np.float64]
+
+_PLAIN = (float, np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,9 @@ class Term:
     drivers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # Solvers make thousands of terms of plain numbers.
+        if type(self.coefficient) in _PLAIN and 0.0 < float(self.coefficient) < math.inf:  # type: ignore[arg-type]
+            return
         coefficient = np.asarray(self.coefficient, dtype=float)
         if not bool(np.all((coefficient > 0) & np.isfinite(coefficient))):
             raise InputError(f"term '{self.label}': a coefficient must be positive and finite, not {coefficient}")

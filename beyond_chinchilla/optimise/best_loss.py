@@ -36,6 +36,11 @@ def solve_loss(problem: Problem) -> Plan:
     SolverError
         The answer does not pass its own certificate.
     """
+    if problem.is_codesign:
+        raise InputError(
+            f"{problem.name}: objective loss knows serving at a fixed utilisation alone; "
+            "give prefill_mfu and decode_mfu"
+        )
     budget = next((limit for limit in problem.limits if limit.label == BUDGET and limit.side == "max"), None)
     if budget is None:
         raise InputError(f"{problem.name}: objective loss needs limits.total_cost.max")
@@ -59,7 +64,7 @@ def solve_loss(problem: Problem) -> Plan:
     # d ln loss / d ln R turns the duals of the law's posynomial into those of the loss.
     slope = 1.0 / float(law.reducible_elasticity(best.loss))
     rows = tuple(
-        price(limit, nu * slope, law, params=best.params, tokens=best.tokens, total=best.loss, unit="nats")
+        price(limit, nu * slope, law, point=problem.point(N, D, {}), total=best.loss, unit="nats")
         for limit, nu in zip(problem.limits, multipliers, strict=True)
     )
     saved = (baseline.loss - best.loss) / baseline.loss

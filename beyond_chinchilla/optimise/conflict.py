@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -40,7 +40,7 @@ class Conflict:
     def sentences(self, target_loss: float) -> list[str]:
         """Return the explanation in words."""
         names = " and ".join(self.labels)
-        lines = [f"no plan: {names} cannot hold together"]
+        lines = [f"no plan: {names} cannot {'hold together' if len(self.labels) > 1 else 'be kept by any model'}"]
         if self.least_loss is None:
             lines.append("the limits exclude each other at any loss")
         else:
@@ -75,8 +75,10 @@ def explain(problem: Problem, feasible: Feasible) -> Conflict:
     """
     limits = smallest_conflict(problem, feasible)
     with_target = not _excluded(problem, limits, feasible)
-    labels = [f"{limit.label} {limit.side}" for limit in limits] + (["target"] if with_target else [])
-    reliefs = [(limit, relief) for limit in limits if (relief := _relief(problem, limit, feasible)) is not None]
+    # Limits of one name, such as GPUs month by month, are one to a reader.
+    first = {_name(limit): limit for limit in reversed(limits)}
+    labels = [*reversed(first), *(["target"] if with_target else [])]
+    reliefs = [(limit, relief) for limit in reversed(first.values()) if (relief := _relief(problem, limit, feasible))]
     return Conflict(labels=tuple(labels), least_loss=least_loss(problem, feasible), reliefs=tuple(reliefs))
 
 
@@ -84,22 +86,43 @@ def smallest_conflict(problem: Problem, feasible: Feasible) -> tuple[Limit, ...]
     """Return a smallest set of limits that excludes a plan, together with the target or without.
 
     Two variables: convex sets of which every three meet all meet (Helly), so that three at most are needed; with
-    more variables, limits are dropped one by one from the whole set as long as the rest still conflicts.
+    more variables, limits are dropped one by one from the whole set as long as the rest still conflicts. Limits of
+    one name and bound stay together.
     """
-    for size in (1, 2, 3):
-        for some in combinations(problem.limits, size):
-            if not feasible(replace(problem, limits=some)):
-                return some
-    kept = list(problem.limits)
+    groups: dict[tuple[str, float], list[Limit]] = {}
     for limit in problem.limits:
-        fewer = [other for other in kept if other is not limit]
-        if not feasible(replace(problem, limits=tuple(fewer))):
+        groups.setdefault(_bound(limit), []).append(limit)
+
+    def excludes(some: Iterable[list[Limit]]) -> bool:
+        limits = tuple(limit for group in some for limit in group)
+        return not feasible(replace(problem, limits=limits))
+
+    for size in (1,) if problem.is_codesign else (1, 2, 3):
+        for some in combinations(groups.values(), size):
+            if excludes(some):
+                return tuple(limit for group in some for limit in group)
+    kept = list(groups.values())
+    for group in groups.values():
+        fewer = [other for other in kept if other is not group]
+        if excludes(fewer):
             kept = fewer
-    return tuple(kept)
+    return tuple(limit for group in kept for limit in group)
+
+
+def _name(limit: Limit) -> str:
+    return f"{limit.label} {limit.side}"
+
+
+def _bound(limit: Limit) -> tuple[str, float]:
+    return _name(limit), limit.bound
 
 
 def least_loss(problem: Problem, feasible: Feasible) -> float | None:
     """Return the least loss within the limits [nats/token], by bisection; None if they exclude each other."""
+    if problem.is_codesign:
+        from beyond_chinchilla.optimise import codesign
+
+        return codesign.least_loss(problem)
     start = math.log(problem.reducible)
 
     def reaches(log_R: float) -> bool:
@@ -138,6 +161,11 @@ def _excluded(problem: Problem, limits: Sequence[Limit], feasible: Feasible) -> 
 def _relief(problem: Problem, limit: Limit, feasible: Feasible) -> float | None:
     """Return the nearest bound of one limit at which a plan exists; None if it cannot help alone."""
     sign = 1.0 if limit.side == "max" else -1.0
+    if problem.is_codesign:
+        from beyond_chinchilla.optimise import codesign
+
+        needed = codesign.least_slack(problem, [_bound(other) == _bound(limit) for other in problem.limits])
+        return None if needed is None or needed > _MOST_SLACK else limit.moved(sign * needed)
 
     def bound(slack: float) -> float:
         return limit.bound * math.exp(sign * slack)

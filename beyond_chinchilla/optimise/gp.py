@@ -106,6 +106,36 @@ def solve_gp(
     return _explain(stack, constraints, y, result)
 
 
+def resume_gp(
+    objective: Posynomial, constraints: Sequence[Posynomial], start: Mapping[str, float], prices: Sequence[float]
+) -> GpResult:
+    """Solve a program that has changed by little, from the plan and the multipliers that it had.
+
+    Newton's method alone where that is proved to be enough, which spares the solver; else as `solve_gp`.
+    """
+    found = newton_gp(objective, constraints, start, prices)
+    return found if found.status == "optimal" else solve_gp(objective, constraints, start)
+
+
+def newton_gp(
+    objective: Posynomial, constraints: Sequence[Posynomial], start: Mapping[str, float], prices: Sequence[float]
+) -> GpResult:
+    """Solve by Newton's method alone, without cvxpy; ``"failed"`` unless the plan is proved."""
+    stack = Stack(objective, constraints)
+    y, nu = newton(stack, stack.point(start), np.asarray(prices, dtype=float))
+    if _proved(stack, y, nu):
+        return GpResult("optimal", stack.logs(y), tuple(np.maximum(nu, 0.0).tolist()))
+    return GpResult("failed", message="Newton's method stopped short of a proof")
+
+
+def moves_freely(
+    objective: Posynomial, constraints: Sequence[Posynomial], logs: Mapping[str, float], multipliers: Sequence[float]
+) -> bool:
+    """Say whether a plan can move without a price, so that it is one of many."""
+    stack = Stack(objective, constraints)
+    return _flat(stack, stack.point(logs), np.asarray(multipliers, dtype=float))
+
+
 def _solve_from(stack: Stack, y: Array, reached: bool = True) -> GpResult:
     """Solve from a reference point; infeasible is only the solver's word.
 
@@ -223,18 +253,18 @@ def _endless(names: Sequence[str], directions: Sequence[float]) -> str:
 def _falling_direction(stack: Stack) -> str:
     """Find a direction in which no term rises and some fall, by a linear program, and say which it is."""
     cp = _cvxpy()
-
-    direction = cp.Variable(len(stack.variables))
-    slopes = stack.powers @ direction
-    problem = cp.Problem(cp.Minimize(cp.sum(slopes)), [slopes <= 0, cp.abs(direction) <= 1])
-    try:
-        problem.solve(solver=cp.CLARABEL)
-    except cp.error.SolverError:
+    with _LOCK:
+        problem, direction, powers = _compile_direction(*stack.powers.shape)
+        powers.value = stack.powers
+        try:
+            problem.solve(solver=cp.CLARABEL)
+        except cp.error.SolverError:
+            return ""
+        status, falls, ways = str(problem.status), problem.value, direction.value
+    if status != cp.OPTIMAL or ways is None or falls > -_FALLING:
         return ""
-    if problem.status != cp.OPTIMAL or direction.value is None or problem.value > -_FALLING:
-        return ""
-    moving = [j for j, way in enumerate(direction.value) if abs(way) > 1e-3]
-    return _endless([stack.variables[j] for j in moving], [float(direction.value[j]) for j in moving])
+    moving = [j for j, way in enumerate(ways) if abs(way) > 1e-3]
+    return _endless([stack.variables[j] for j in moving], [float(ways[j]) for j in moving])
 
 
 def _guess(stack: Stack) -> Array:
@@ -291,6 +321,15 @@ def _compile(variables: int, sums: tuple[int, ...], monomials: int) -> _Program:
     if monomials:
         limits.append(terms[ends[-1] :] <= 1)
     return _Program(cp.Problem(cp.Minimize(cp.sum(terms[: ends[0]])), limits), x, powers, coefficients)
+
+
+@lru_cache(maxsize=32)
+def _compile_direction(terms: int, variables: int) -> tuple[Any, Any, Any]:
+    """Compile the linear program of `_falling_direction`; return it with its variable and its parameter."""
+    cp = _cvxpy()
+    direction, powers = cp.Variable(variables), cp.Parameter((terms, variables))
+    slopes = powers @ direction
+    return cp.Problem(cp.Minimize(cp.sum(slopes)), [slopes <= 0, cp.abs(direction) <= 1]), direction, powers
 
 
 def _run(stack: Stack, y: Array, tolerance: float) -> tuple[str, Array | None, Array]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.errors import InputError
@@ -25,13 +26,15 @@ class Limit:
         The key in the scenario: ``"serving_memory"``.
     side : {"max", "min"}
     quantity : Posynomial
-        What is bounded, in ``params`` (total) and ``tokens``, in `unit`.
+        What is bounded, in ``params`` (total), ``tokens`` and the further variables of a problem, in `unit`.
     bound : float
         In `unit`, above zero.
     unit : str
         ``"day"``, ``"GB"``, ``"USD"``.
     each : str
         What one unit of the bound is called when it is priced: ``"parameter"``, ``"day"``.
+    offset : float
+        What `quantity` holds beyond what is meant [unit], such as the shift of a serving bill; >= 0.
     """
 
     label: str
@@ -40,6 +43,7 @@ class Limit:
     bound: float
     unit: str
     each: str
+    offset: float = 0.0
 
     def __post_init__(self) -> None:
         if self.side not in ("max", "min"):
@@ -49,14 +53,18 @@ class Limit:
         if not (math.isfinite(self.bound) and self.bound > 0):
             raise InputError(f"limit {self.label}: {self.side} must be above zero and finite, not {self.bound}")
 
-    def value(self, params: float, tokens: float) -> float:
-        """Return the quantity [unit] of a model of `params` total parameters."""
-        return float(self.quantity.value({"params": params, "tokens": tokens}))
+    def value(self, point: Mapping[str, float]) -> float:
+        """Return the quantity [unit] at a plan: its variables by name, ``params`` the total ones."""
+        return float(self.quantity.value(point)) - self.offset
 
-    def broken(self, params: float, tokens: float) -> bool:
-        """Say whether a model breaks the limit, beyond rounding."""
-        over = math.log(self.value(params, tokens) / self.bound)
+    def broken(self, point: Mapping[str, float]) -> bool:
+        """Say whether a plan breaks the limit, beyond rounding."""
+        over = math.log((self.value(point) + self.offset) / (self.bound + self.offset))
         return (over if self.side == "max" else -over) > 1e-9
+
+    def moved(self, step: float) -> float:
+        """Return the bound at which the limit's posynomial allows e^step times as much."""
+        return (self.bound + self.offset) * math.exp(step) - self.offset
 
     def ratio(self, law: LossLaw) -> Posynomial:
         """Return the posynomial that must be at most 1, in parameters as the law counts them.
@@ -67,7 +75,7 @@ class Limit:
             A ceiling on tokens per parameter under a law that counts no embeddings, which is no posynomial.
         """
         if self.side == "max":
-            ratio = self.quantity.times(1.0 / self.bound, unit="")
+            ratio = self.quantity.times(1.0 / (self.bound + self.offset), unit="")
             if law.counts == "total":
                 return ratio
             try:
@@ -84,7 +92,12 @@ class Limit:
         return ratio if law.counts == "total" else ratio.substitute("params", law.total_params_posynomial())
 
     def stretch(self, law: LossLaw) -> float:
-        """Return d ln(bound as the law counts) / d ln bound; 1 but for a floor on params without embeddings."""
+        """Return d ln(bound as the law counts) / d ln bound; 1 but for a floor on params without embeddings.
+
+        Where the quantity is offset, of the bound with that offset.
+        """
+        if self.offset:
+            return self.bound / (self.bound + self.offset)
         if self.side == "max" or self.label != "params" or law.counts == "total":
             return 1.0
         counted = float(law.counted_params(self.bound))
@@ -106,6 +119,9 @@ class LimitRow:
         Whether the plan touches the bound.
     redundant : bool
         Whether it binds beside a proportional limit that carries the price.
+    free : bool
+        Whether it binds at no price, nor does another in its place: what it holds back would save nothing, as where
+        GPUs idle that are paid anyway.
     elasticity : float
         d ln total / d ln bound: zero or negative for a max, zero or positive for a min.
     shadow_price : float
@@ -125,6 +141,7 @@ class LimitRow:
     elasticity: float
     shadow_price: float
     price_unit: str
+    free: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON holds it."""
@@ -136,6 +153,7 @@ class LimitRow:
             "bound_unit": self.unit,
             "binding": self.binding,
             "redundant": self.redundant,
+            "free": self.free,
             "elasticity": self.elasticity,
             "shadow_price": self.shadow_price,
             "unit": self.price_unit,
@@ -143,15 +161,24 @@ class LimitRow:
 
 
 def price(
-    limit: Limit, multiplier: float, law: LossLaw, *, params: float, tokens: float, total: float, unit: str
+    limit: Limit,
+    multiplier: float,
+    law: LossLaw,
+    *,
+    point: Mapping[str, float],
+    total: float,
+    unit: str,
+    free: bool = False,
 ) -> LimitRow:
     """Return a limit's row at a plan, given its dual of the geometric program.
+
+    Without a price it is redundant if it binds, or `free` if no other limit carries the price for it.
 
     The dual of ``ratio <= 1`` is minus d ln total / d ln bound of a max, and plus that of a min (Boyd et al. 2007,
     section 3.3).
     """
-    value = limit.value(params, tokens)
-    slack = abs(math.log(value / limit.bound))
+    value = limit.value(point)
+    slack = abs(math.log((value + limit.offset) / (limit.bound + limit.offset)))
     binding = slack <= _BINDING
     elasticity = (-multiplier if limit.side == "max" else multiplier) * limit.stretch(law) if binding else 0.0
     return LimitRow(
@@ -162,8 +189,35 @@ def price(
         value=value,
         bound=limit.bound,
         binding=binding,
-        redundant=binding and multiplier == 0.0,
+        redundant=binding and multiplier == 0.0 and not free,
+        free=binding and multiplier == 0.0 and free,
         elasticity=elasticity,
         shadow_price=abs(elasticity) * total / limit.bound,
         price_unit=f"{unit} per {limit.each}",
+    )
+
+
+def merged(rows: Iterable[LimitRow]) -> tuple[LimitRow, ...]:
+    """Return one row for each label and side: the tightest, with what all of them cost.
+
+    Several limits of one name, such as GPUs month by month, have one bound: it moves them all.
+    """
+    groups: dict[tuple[str, str], list[LimitRow]] = {}
+    for row in rows:
+        groups.setdefault((row.label, row.side), []).append(row)
+    return tuple(_tightest(group) for group in groups.values())
+
+
+def _tightest(rows: list[LimitRow]) -> LimitRow:
+    if len(rows) == 1:
+        return rows[0]
+    sign = 1.0 if rows[0].side == "max" else -1.0
+    row = max(rows, key=lambda row: sign * (row.value / row.bound - 1.0))
+    elasticity = sum(row.elasticity for row in rows)
+    return replace(
+        row,
+        elasticity=elasticity,
+        redundant=row.binding and elasticity == 0.0 and not row.free,
+        free=row.free and elasticity == 0.0,
+        shadow_price=sum(row.shadow_price for row in rows),
     )

@@ -3,58 +3,39 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from beyond_chinchilla.errors import InputError, SolverError, UnboundedError, nearest
 from beyond_chinchilla.optimise import universal
+from beyond_chinchilla.optimise.bill import SERVING
 from beyond_chinchilla.optimise.kkt import Certificate
+from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.plan import Candidate
 from beyond_chinchilla.optimise.problem import Problem
+from beyond_chinchilla.optimise.program import LARGEST_GAP
 
-METHODS = ("auto", "universal", "elementwise", "gp")
-# A plan whose gap is wider is no answer.
-LARGEST_GAP = 1e-8
-
-
-@dataclass(frozen=True)
-class Located:
-    """Where the optimum lies, before it is proved and explained.
-
-    Attributes
-    ----------
-    params : float
-        N*, as the law counts it; nan where there is none.
-    tokens : float
-        D*.
-    method : str
-        The solver that found it.
-    log_ratio : float or None
-        ln(least cost / cost of the compute-optimal model of equal loss) where it is known free of cancellation.
-    """
-
-    params: float
-    tokens: float
-    method: str
-    log_ratio: float | None = None
-
-    @property
-    def found(self) -> bool:
-        """Whether there is a plan."""
-        return math.isfinite(self.params)
+METHODS = ("auto", "universal", "elementwise", "gp", "direct")
+# What is in the machine, whoever ignores the limits of a service.
+MEMORY = "serving_hbm"
 
 
 def locate(problem: Problem, method: str = "auto") -> Located:
     """Return the optimum alone; `solve` adds the proof, the bill and what drives it. Raises as `solve` does."""
     if method not in METHODS:
         raise InputError(f"no method '{method}'; {nearest(method, METHODS)}")
+    if problem.is_codesign:
+        return _codesigned(problem, method)
+    if method == "direct":
+        raise InputError(f"{problem.name}: method direct is for serving co-design; use auto, elementwise or gp")
     if method == "gp":
         return _by_gp(problem)
     if method in ("auto", "universal") and problem.rates is not None:
         # The unlimited optimum is the optimum if it keeps every limit.
         free = _by_universal(problem)
-        if not problem.broken(free.params, free.tokens):
+        if not problem.broken(problem.point(free.params, free.tokens, {})):
             return free
     if method == "universal":
         reason = "limits that do not bind" if problem.rates is not None else "a bill a N D + b N"
@@ -64,6 +45,15 @@ def locate(problem: Problem, method: str = "auto") -> Located:
     if method == "elementwise" or elementwise.accepts(problem.counted_cost, problem.ratios):
         return _by_elementwise(problem)
     return _by_gp(problem)
+
+
+def has_plan(problem: Problem) -> bool:
+    """Say whether any plan keeps all limits."""
+    if problem.is_codesign:
+        from beyond_chinchilla.optimise import codesign
+
+        return codesign.has_plan(problem)
+    return locate(problem).found
 
 
 def verify(problem: Problem) -> dict[str, float]:
@@ -85,13 +75,26 @@ def verify(problem: Problem) -> dict[str, float]:
     return differences
 
 
+def unlimited(problem: Problem) -> Problem:
+    """Return the problem without its limits but for what memory holds, which nobody sets aside."""
+    return replace(problem, limits=tuple(limit for limit in problem.limits if limit.label == MEMORY))
+
+
 def savings(problem: Problem, located: Located) -> float:
     """Return 1 - least cost / cost of the compute-optimal model of equal loss; negative where limits cost more."""
+    if problem.bill is not None or problem.is_codesign:
+        return saved_of(assess(problem, located.params, located.tokens, located.variables), chinchilla(problem))
     if located.log_ratio is not None:
         return -math.expm1(located.log_ratio)
     point = problem.law.compute_optimal(loss=problem.target_loss)
     start = Located(float(point.params), float(point.tokens), "")
     return -math.expm1(_log_cost(problem, located) - _log_cost(problem, start))
+
+
+def saved_of(best: Candidate, baseline: Candidate) -> float:
+    """Return 1 - cost of a plan / cost of the baseline, GPUs rounded up; nothing where only rounding is left."""
+    saved = 1.0 - best.total / baseline.total
+    return saved if abs(saved) > 1e-14 else 0.0
 
 
 def demand_proof(proof: Certificate, who: str) -> None:
@@ -109,22 +112,76 @@ def demand_proof(proof: Certificate, who: str) -> None:
         )
 
 
-def assess(problem: Problem, N: float, D: float) -> Candidate:
-    """Return the model of N parameters (as the law counts them) and D tokens with its bill."""
-    point = {"params": N, "tokens": D}
+def assess(problem: Problem, N: float, D: float, variables: Mapping[str, float] | None = None) -> Candidate:
+    """Return the model of N parameters (as the law counts them) and D tokens with its bill.
+
+    Without `variables` it is run at its best: within the limits if it can, else within the memory, else as if
+    memory were no matter.
+    """
+    if variables is None:
+        variables = run_at_best(problem, N, D)
+    point = problem.point(N, D, variables)
+    counted = {**point, "params": N}
     flops = problem.counted_flops
     trains = np.array(["training_price" in term.drivers for term in flops.terms])
-    compute = flops.values(point)
+    compute = flops.values(counted)
+    terms = problem.training.totals(counted)
+    nominal = problem.nominal_cost.totals(point) if problem.nominal_cost is not None else None
+    if problem.bill is not None:
+        terms = _sum(terms, problem.bill.terms(point))
+        rounding = problem.bill.rounding(point)
+        if rounding > 0:
+            terms["rounding"] = rounding
+        if nominal is not None:
+            nominal = _sum(nominal, problem.bill.nominal_terms(point))
     return Candidate(
-        params=float(problem.law.total_params(N)),
+        params=float(point["params"]),
         tokens=D,
         loss=float(problem.law.loss(N, D)),
         training_flops=float(compute[trains].sum()),
         inference_flops=float(compute[~trains].sum()),
-        terms=problem.counted_cost.totals(point),
+        terms=terms,
         unit=problem.cost.unit,
-        breaks=problem.broken(N, D),
+        breaks=problem.broken(point),
+        variables=dict(variables),
+        nominal_terms=nominal,
     )
+
+
+def _sum(terms: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
+    """Return both, those of one label added up."""
+    found = dict(terms)
+    for label, value in others.items():
+        found[label] = found.get(label, 0.0) + value
+    return found
+
+
+def run_at_best(problem: Problem, N: float, D: float, *, limited: bool = True) -> dict[str, float]:
+    """Return the further variables of a given model under the limits, if `limited`.
+
+    Where they cannot be kept, those under its memory alone; where that is too small, as if there were enough.
+    """
+    if not problem.further:
+        return {}
+    from beyond_chinchilla.optimise.operation import Operations
+
+    memory = [ratio for limit, ratio in zip(problem.limits, problem.ratios, strict=True) if limit.label == MEMORY]
+    for kept in (problem.ratios, memory) if limited else (memory,):
+        rows = (*problem.physics, *(row for row in kept if SERVING not in row.variables))
+        found = Operations(problem.operating_bill, rows).best(N, D)
+        if found.feasible:
+            return found.variables
+    return Operations(problem.operating_bill, problem.physics).knee(N, D).variables
+
+
+def _codesigned(problem: Problem, method: str) -> Located:
+    from beyond_chinchilla.optimise import codesign, direct
+
+    if method == "direct":
+        return direct.optimum(problem)
+    if method not in ("auto", "gp"):
+        raise InputError(f"{problem.name}: method {method} knows params and tokens alone; use auto, gp or direct")
+    return codesign.by_program(problem) if method == "gp" else codesign.optimum(problem)
 
 
 def _by_universal(problem: Problem) -> Located:
@@ -181,15 +238,23 @@ def _by_gp(problem: Problem) -> Located:
 
 
 def _log_cost(problem: Problem, located: Located) -> float:
+    if problem.is_codesign:
+        from beyond_chinchilla.optimise.direct import bill_of
+
+        return math.log(bill_of(problem, located.params, located.tokens, dict(located.variables)))
     return float(
         problem.counted_cost.log_value({"params": math.log(located.params), "tokens": math.log(located.tokens)})
     )
 
 
 def chinchilla(problem: Problem) -> Candidate:
-    """Return the compute-optimal model of the target under the problem's demand and prices."""
+    """Return the compute-optimal model of the target under the problem's demand and prices.
+
+    It ignores the limits; how it is run keeps the memory, if the model fits at all.
+    """
     point = problem.law.compute_optimal(loss=problem.target_loss)
-    return assess(problem, float(point.params), float(point.tokens))
+    N, D = float(point.params), float(point.tokens)
+    return assess(problem, N, D, run_at_best(problem, N, D, limited=False))
 
 
 def kappa_of(problem: Problem) -> float | None:

@@ -11,7 +11,9 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 if TYPE_CHECKING:
     import pandas as pd
 
+    from beyond_chinchilla.optimise.choices import ChoiceRow
     from beyond_chinchilla.optimise.conflict import Conflict
+    from beyond_chinchilla.optimise.launch import Launch
     from beyond_chinchilla.optimise.limits import LimitRow
 
 SCHEMA = "beyond-chinchilla/plan/1"
@@ -37,6 +39,10 @@ class Candidate:
         ``"USD"`` or ``"FLOP"``.
     breaks : tuple of str
         Labels of the limits that it breaks.
+    variables : mapping of str to float
+        How it is served: ``batch`` and ``step_time`` [s], where these are chosen.
+    nominal_terms : mapping of str to float or None
+        The bill undiscounted; None where it is not known.
     """
 
     params: float
@@ -47,11 +53,18 @@ class Candidate:
     terms: Mapping[str, float]
     unit: str
     breaks: tuple[str, ...] = ()
+    variables: Mapping[str, float] = field(default_factory=dict)
+    nominal_terms: Mapping[str, float] | None = None
 
     @property
     def total(self) -> float:
         """The bill [unit]."""
         return sum(self.terms.values())
+
+    @property
+    def nominal_total(self) -> float | None:
+        """The bill undiscounted [unit], before GPUs are rounded up."""
+        return None if self.nominal_terms is None else sum(self.nominal_terms.values())
 
     @property
     def tokens_per_param(self) -> float:
@@ -60,7 +73,7 @@ class Candidate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the candidate as JSON holds it."""
-        return {
+        record: dict[str, Any] = {
             "params": self.params,
             "tokens": self.tokens,
             "tokens_per_param": self.tokens_per_param,
@@ -71,6 +84,11 @@ class Candidate:
             "unit": self.unit,
             "terms": [{"label": label, "value": value} for label, value in self.terms.items()],
         }
+        if self.variables:
+            record["variables"] = dict(self.variables)
+        if self.nominal_terms is not None:
+            record["nominal_total"] = self.nominal_total
+        return record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +130,15 @@ class Plan:
     conflict : Conflict or None
         Why there is no plan.
     kkt_residual, duality_gap : float
-        The certificate: see `certificate.certify`.
+        The certificate: see `kkt.certify`.
+    serving : mapping of str to float or None
+        What an engineer asks about a replica that serves the plan; None where serving is no `Bill`.
+    choice : str
+        The combination of chip, precision and GPUs that was chosen, if there were several.
+    choices : tuple of ChoiceRow
+        All combinations, the chosen one first.
+    launch : Launch or None
+        When serving starts, where that follows from the training.
     """
 
     name: str
@@ -133,6 +159,10 @@ class Plan:
     conflict: Conflict | None = None
     kkt_residual: float = 0.0
     duality_gap: float = 0.0
+    serving: Mapping[str, float] | None = None
+    choice: str = ""
+    choices: tuple[ChoiceRow, ...] = ()
+    launch: Launch | None = None
 
     @property
     def savings(self) -> float:
@@ -167,6 +197,14 @@ class Plan:
             record["objective"] = "loss"
         if self.conflict:
             record["conflict"] = self.conflict.to_dict()
+        if self.serving is not None:
+            record["serving"] = dict(self.serving)
+        if self.choice:
+            record["choice"] = self.choice
+        if self.choices:
+            record["choices"] = [row.to_dict() for row in self.choices]
+        if self.launch is not None:
+            record["launch"] = self.launch.to_dict()
         return record
 
     def to_frame(self) -> pd.DataFrame:
@@ -177,6 +215,6 @@ class Plan:
         for label, candidate in (("plan", self.best), ("baseline", self.baseline)):
             if candidate is not None:
                 row = candidate.to_dict()
-                row |= {term["label"]: term["value"] for term in row.pop("terms")}
+                row |= {term["label"]: term["value"] for term in row.pop("terms")} | row.pop("variables", {})
                 rows[label] = row
         return pd.DataFrame.from_dict(rows, orient="index")

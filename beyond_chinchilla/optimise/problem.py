@@ -11,9 +11,13 @@ import numpy as np
 
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.optimise.bill import BATCH, SERVING, STEP_TIME, Bill
 from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.units import format_number
+
+# Far beyond any load: there the bill has left its floors and commitments behind.
+_FAR = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,8 @@ class Problem:
     target_loss : float
         [nats/token], above the law's E.
     cost : Posynomial
-        The bill in ``params`` (total parameters) and ``tokens``; what is minimised.
+        The bill in ``params`` (total parameters) and ``tokens``; what is minimised. With a `bill` for serving, this
+        is the training side alone.
     flops : Posynomial
         Compute of the same life [FLOP], for the report; its first term is training.
     limits : tuple of Limit
@@ -39,11 +44,19 @@ class Problem:
         What the plan is called.
     notes : tuple of str
         Assumptions made on the way, which the plan repeats among its warnings.
+    relations : tuple of Posynomial
+        Physics, each at most 1, in further variables such as ``batch`` and ``step_time`` [s]; those of the bill
+        need not be repeated.
+    bill : Bill, optional
+        What serving costs, convex and linear between its kinks.
+    nominal_cost : Posynomial, optional
+        The training side undiscounted.
 
     Raises
     ------
     InputError
-        A target at or below the law's irreducible loss, or a limit that is no posynomial under this law.
+        A target at or below the law's irreducible loss, or a limit, relation or bill that is no posynomial under
+        this law.
     """
 
     law: LossLaw
@@ -55,11 +68,14 @@ class Problem:
     start_from: tuple[float, float] | None = None
     name: str = "plan"
     notes: tuple[str, ...] = ()
+    relations: tuple[Posynomial, ...] = ()
+    bill: Bill | None = None
+    nominal_cost: Posynomial | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.target_loss) and self.target_loss > self.law.E):
             raise InputError(below_floor(self.law, self.target_loss))
-        _ = self.ratios
+        _ = self.physics, self.counted_cost, self.ratios, self.far
 
     @cached_property
     def reducible(self) -> float:
@@ -74,26 +90,104 @@ class Problem:
     @cached_property
     def ratios(self) -> tuple[Posynomial, ...]:
         """Each limit as a posynomial that is at most 1, in parameters as the law counts them."""
-        return tuple(limit.ratio(self.law) for limit in self.limits)
+        found = tuple(limit.ratio(self.law) for limit in self.limits)
+        if self.bill is None or not self.bill.is_linear:
+            return found
+        # A bill without kinks is no variable of its own.
+        return tuple(ratio.substitute(SERVING, self._count_serving(self.far)) for ratio in found)
+
+    @cached_property
+    def training(self) -> Posynomial:
+        """The bill without serving that has a `bill`, in parameters as the law counts them."""
+        return self._count(self.cost)
 
     @cached_property
     def counted_cost(self) -> Posynomial:
-        """The bill in parameters as the law counts them."""
-        return self._count(self.cost)
+        """The bill in parameters as the law counts them; without serving where that has kinks."""
+        return self.training if self.bill is None or self.has_kinks else self.training + self.far
 
     @cached_property
     def counted_flops(self) -> Posynomial:
         """The compute in parameters as the law counts them."""
         return self._count(self.flops)
 
+    @cached_property
+    def physics(self) -> tuple[Posynomial, ...]:
+        """The relations, those of the bill included, in parameters as the law counts them."""
+        every = list(self.relations)
+        every += [relation for relation in (self.bill.relations if self.bill else ()) if relation not in every]
+        return tuple(self._count_serving(relation) for relation in every)
+
+    @cached_property
+    def further(self) -> tuple[str, ...]:
+        """Variables of the relations beside params and tokens."""
+        names = dict.fromkeys(name for relation in self.physics for name in relation.variables)
+        return tuple(name for name in names if name not in ("params", "tokens"))
+
+    @property
+    def has_kinks(self) -> bool:
+        """Whether the serving bill has several pieces."""
+        return self.bill is not None and not self.bill.is_linear
+
+    @property
+    def is_codesign(self) -> bool:
+        """Whether more than params and tokens is chosen, or serving has kinks: a geometric program either way."""
+        return self.has_kinks or bool(self.physics)
+
+    @property
+    def shift(self) -> float:
+        """What the objective holds beyond the bill."""
+        return self.bill.shift if self.bill else 0.0
+
+    @cached_property
+    def far(self) -> Posynomial:
+        """The piece of the serving bill under a load beyond any floor: the only one of a bill without kinks."""
+        if self.bill is None:
+            return self.training
+        smallest = float(self.law.total_params((self.law.A / self.reducible) ** (1.0 / self.law.alpha)))
+        point = {"params": smallest, "tokens": 1.0, **self.bill.start(smallest)}
+        if not self.bill.is_linear:
+            point |= {"params": _FAR * smallest}
+            if STEP_TIME in point:
+                point |= {STEP_TIME: _FAR * point[STEP_TIME], BATCH: 1.0}
+        return self._count_serving(self.bill.piece(point))
+
+    @property
+    def operating_bill(self) -> Posynomial:
+        """What the further variables are chosen by at a given size: the serving bill under full load."""
+        return self.far if self.bill is not None else self.counted_cost
+
+    def piece(self, point: Mapping[str, float]) -> Posynomial:
+        """Return the serving bill's active piece at a point, in parameters as the law counts them."""
+        assert self.bill is not None
+        return self._count_serving(self.bill.piece(point))
+
+    def point(self, N: float, D: float, variables: Mapping[str, float]) -> dict[str, float]:
+        """Return a plan by variable, N as the law counts it: total params, and the serving bill with its shift."""
+        found = {"params": float(self.law.total_params(N)), "tokens": D, **variables}
+        if self.bill is not None:
+            found[SERVING] = float(self.bill.piece(found).value(found))
+        return found
+
     def _count(self, posynomial: Posynomial) -> Posynomial:
         if self.law.counts == "total":
             return posynomial
         return posynomial.substitute("params", self.law.total_params_posynomial())
 
+    def _count_serving(self, posynomial: Posynomial) -> Posynomial:
+        try:
+            return self._count(posynomial)
+        except InputError:
+            raise InputError(
+                f"{self.name}: co-design needs a law that counts total parameters; law {self.law.name} counts "
+                "no embeddings"
+            ) from None
+
     @cached_property
     def rates(self) -> tuple[float, float] | None:
         """(a, b) where the bill is a N D + b N, else None."""
+        if self.is_codesign:
+            return None
         rates = [0.0, 0.0]
         for term in self.counted_cost.terms:
             p, r = (float(np.asarray(term.powers.get(variable, 0.0))) for variable in ("params", "tokens"))
@@ -102,10 +196,9 @@ class Problem:
             rates[0 if r else 1] += float(np.asarray(term.coefficient))
         return rates[0], rates[1]
 
-    def broken(self, N: float, D: float) -> tuple[str, ...]:
-        """Return the labels of the limits that a model breaks, N as the law counts it."""
-        total = float(self.law.total_params(N))
-        return tuple(dict.fromkeys(limit.label for limit in self.limits if limit.broken(total, D)))
+    def broken(self, point: Mapping[str, float]) -> tuple[str, ...]:
+        """Return the labels of the limits that a plan breaks; see `point`."""
+        return tuple(dict.fromkeys(limit.label for limit in self.limits if limit.broken(point)))
 
     def spend_ratio(self, logs: Mapping[str, float]) -> float:
         """Return what serving costs over what training costs; infinite where training is free."""

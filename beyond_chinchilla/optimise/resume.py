@@ -33,6 +33,10 @@ def solve_resume(problem: Problem) -> Plan:
     InputError
         The problem starts from nothing.
     """
+    if problem.is_codesign:
+        raise InputError(
+            f"{problem.name}: start_from knows serving at a fixed utilisation alone; give prefill_mfu and decode_mfu"
+        )
     if problem.start_from is None:
         raise InputError(f"{problem.name}: no model to start from; give start_from: {{params, tokens}}")
     law, (params, seen) = problem.law, problem.start_from
@@ -102,7 +106,14 @@ def _floors(problem: Problem, params: float) -> list[float]:
 
 def _row(problem: Problem, limit: Limit, params: float, D: float, share: float, total: float) -> LimitRow:
     """Return a limit at the plan; with the size fixed and the target met, no slack of it would save anything."""
-    row = price(limit, 0.0, problem.law, params=params, tokens=D, total=total, unit=problem.cost.unit)
+    row = price(
+        limit,
+        0.0,
+        problem.law,
+        point=problem.point(float(problem.law.counted_params(params)), D, {}),
+        total=total,
+        unit=problem.cost.unit,
+    )
     if limit.label in _WHOLE or limit.side == "min":
         return row
     point = {"params": params, "tokens": D}
@@ -110,7 +121,7 @@ def _row(problem: Problem, limit: Limit, params: float, D: float, share: float, 
     for term in limit.quantity.terms:
         grows = float(np.asarray(term.powers.get("tokens", 0.0))) > 0
         value += float(term.value(point)) * (share if grows else 1.0)
-    return replace(row, value=value, binding=False, redundant=False)
+    return replace(row, value=value, binding=False, redundant=False, free=False)
 
 
 def _over(row: LimitRow) -> bool:

@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from beyond_chinchilla.errors import InputError, SolverError
-from beyond_chinchilla.optimise import advice, kkt
+from beyond_chinchilla.optimise import advice
+from beyond_chinchilla.optimise.bill import SERVING
 from beyond_chinchilla.optimise.iso_loss import IsoLoss, widest
-from beyond_chinchilla.optimise.limits import LimitRow, price
-from beyond_chinchilla.optimise.locate import Located, assess, chinchilla, demand_proof, kappa_of, locate, savings
+from beyond_chinchilla.optimise.limits import LimitRow, merged, price
+from beyond_chinchilla.optimise.locate import (
+    assess,
+    chinchilla,
+    demand_proof,
+    has_plan,
+    kappa_of,
+    locate,
+    saved_of,
+    savings,
+)
+from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.plan import Candidate, Plan
-from beyond_chinchilla.optimise.problem import Problem, driver_elasticities
+from beyond_chinchilla.optimise.problem import Problem
+from beyond_chinchilla.optimise.program import prove
+
+if TYPE_CHECKING:
+    from beyond_chinchilla.optimise.study import Study
 
 _NEAR = 0.01
 
 
 class Asks(Protocol):
-    """Anything that states a problem, such as a scenario."""
+    """Anything that states a problem."""
 
     def to_problem(self) -> Problem:
         """Return the problem."""
         ...
 
 
-def solve(question: Problem | Asks, method: str = "auto") -> Plan:
+@runtime_checkable
+class Studies(Protocol):
+    """Anything that states several problems, such as a scenario with chips to choose from."""
+
+    def to_study(self) -> Study:
+        """Return the study."""
+        ...
+
+
+def solve(question: Problem | Asks | Studies, method: str = "auto") -> Plan:
     """Return the plan of least lifetime cost at the target loss, or the reason why there is none.
 
     Parameters
@@ -34,7 +60,8 @@ def solve(question: Problem | Asks, method: str = "auto") -> Plan:
     question : Problem or Scenario
     method : str
         ``"auto"`` takes the cheapest of: ``"universal"``, exact for bills a N D + b N whose limits do not bind;
-        ``"elementwise"``, for any bill that falls in neither N nor D; ``"gp"``, the geometric program.
+        ``"elementwise"``, for any bill that falls in neither N nor D; ``"gp"``, the geometric program. Serving
+        co-design knows ``"gp"`` and ``"direct"``, a nested search.
 
     Returns
     -------
@@ -50,7 +77,12 @@ def solve(question: Problem | Asks, method: str = "auto") -> Plan:
     SolverError
         The answer does not pass its own certificate.
     """
-    problem = question if isinstance(question, Problem) else question.to_problem()
+    if isinstance(question, Problem):
+        problem = question
+    elif isinstance(question, Studies):
+        return question.to_study().solve(method)
+    else:
+        problem = question.to_problem()
     if problem.objective == "loss" or problem.start_from is not None:
         if method != "auto":
             raise InputError(f"{problem.name}: method {method} minimises cost from nothing; use auto")
@@ -64,19 +96,23 @@ def solve(question: Problem | Asks, method: str = "auto") -> Plan:
         return solve_resume(problem)
     located = locate(problem, method)
     if located.found:
-        return _explained(problem, located)
+        return explained(problem, located)
+    return infeasible(problem, located.method)
+
+
+def infeasible(problem: Problem, method: str) -> Plan:
+    """Return the plan that says why there is none."""
     if not problem.limits:
         raise SolverError(
-            f"{problem.name}: method {located.method} found no plan, though no limit is in its way; "
-            "please report the scenario"
+            f"{problem.name}: method {method} found no plan, though no limit is in its way; please report the scenario"
         )
     from beyond_chinchilla.optimise import conflict
 
-    why = conflict.explain(problem, lambda other: locate(other).found)
+    why = conflict.explain(problem, has_plan)
     return Plan(
         name=problem.name,
         status="infeasible",
-        method=located.method,
+        method=method,
         law=problem.law,
         target_loss=problem.target_loss,
         best=None,
@@ -86,17 +122,27 @@ def solve(question: Problem | Asks, method: str = "auto") -> Plan:
     )
 
 
-def _explained(problem: Problem, located: Located) -> Plan:
-    """Prove a located optimum and say what drives it."""
+def explained(problem: Problem, located: Located) -> Plan:
+    """Prove a located optimum and say what drives it.
+
+    Raises
+    ------
+    SolverError
+        It does not pass its own certificate.
+    """
+    if problem.is_codesign and located.method == "direct":
+        from beyond_chinchilla.optimise.codesign import refine
+
+        located = replace(refine(problem, located), method=located.method)
     law, N, D = problem.law, located.params, located.tokens
-    logs = {"params": math.log(N), "tokens": math.log(D)}
-    constraints = [problem.target, *problem.ratios]
-    multipliers = kkt.multipliers_at(problem.counted_cost, constraints, logs)
-    proof = kkt.certify(problem.counted_cost, constraints, logs, multipliers)
+    proved = prove(problem, located)
+    program, logs, proof = proved.program, proved.logs, proved.certificate
+    multipliers = proof.multipliers
     demand_proof(proof, f"{problem.name}: method {located.method}")
-    best = assess(problem, N, D)
-    saved = savings(problem, located)
+    best, baseline = assess(problem, N, D, located.variables), chinchilla(problem)
+    saved = saved_of(best, baseline) if problem.bill or problem.is_codesign else savings(problem, located)
     kappa = kappa_of(problem)
+    point = problem.point(N, D, located.variables)
     return Plan(
         name=problem.name,
         status="optimal",
@@ -104,29 +150,27 @@ def _explained(problem: Problem, located: Located) -> Plan:
         law=law,
         target_loss=problem.target_loss,
         best=best,
-        baseline=chinchilla(problem),
+        baseline=baseline,
         savings_fraction=saved,
         kappa=kappa,
-        spend_ratio=problem.spend_ratio(logs),
-        elasticities=_elasticities(problem, logs, multipliers),
+        spend_ratio=_spend_ratio(problem, logs, point),
+        elasticities=program.elasticities(logs, multipliers),
         one_percent_range=_one_percent(problem, N, D),
-        limits=_rows(problem, best, multipliers[1:]),
+        limits=_rows(problem, point, best, program.limit_prices(logs, multipliers), program.carried(logs, multipliers)),
         warnings=(*advice.warnings(law, best, N, kappa, saved), *problem.notes),
         kkt_residual=proof.kkt_residual,
         duality_gap=proof.duality_gap,
+        serving=problem.bill.describe(point) if problem.bill is not None else None,
     )
 
 
-def _elasticities(problem: Problem, logs: dict[str, float], multipliers: tuple[float, ...]) -> dict[str, float]:
-    """Return d ln cost / d ln input by the envelope theorem.
-
-    For an input that drives terms: their share of the bill, and of each limit times its dual (a dearer hour also
-    tightens a limit on spend). For the target: its dual.
-    """
-    weighted = [(1.0, problem.counted_cost), *zip(multipliers[1:], problem.ratios, strict=True)]
-    drivers = driver_elasticities(weighted, logs)
-    target = -multipliers[0] * float(problem.law.reducible_elasticity(problem.target_loss))
-    return {"demand": drivers.pop("demand"), "target_loss": target, **drivers}
+def _spend_ratio(problem: Problem, logs: dict[str, float], point: Mapping[str, float]) -> float | None:
+    """Return what serving costs over what training costs."""
+    if problem.bill is None and not problem.is_codesign:
+        return problem.spend_ratio(logs)
+    if problem.bill is None:
+        return None
+    return (point[SERVING] - problem.shift) / math.exp(float(problem.training.log_value(logs)))
 
 
 def _one_percent(problem: Problem, N: float, D: float) -> tuple[float, float] | None:
@@ -142,13 +186,25 @@ def _one_percent(problem: Problem, N: float, D: float) -> tuple[float, float] | 
     z = float(curve.coordinate(N))
     if not math.isfinite(z):
         return None
-    low, high = widest(curve, problem.counted_cost, problem.ratios, z, 1.0 + _NEAR)
+    if problem.is_codesign:
+        from beyond_chinchilla.optimise.direct import Profile
+
+        profile = Profile(problem)
+        low, high = profile.range(N, (1.0 + _NEAR) * profile.at(z).total)
+    else:
+        low, high = widest(curve, problem.counted_cost, problem.ratios, z, 1.0 + _NEAR)
     return float(law.total_params(np.exp(low))), float(law.total_params(np.exp(high)))
 
 
-def _rows(problem: Problem, best: Candidate, multipliers: tuple[float, ...]) -> tuple[LimitRow, ...]:
-    size = {"params": best.params, "tokens": best.tokens, "total": best.total, "unit": best.unit}
-    return tuple(
-        price(limit, multiplier, problem.law, **size)  # type: ignore[arg-type]
-        for limit, multiplier in zip(problem.limits, multipliers, strict=True)
+def _rows(
+    problem: Problem,
+    point: Mapping[str, float],
+    best: Candidate,
+    multipliers: tuple[float, ...],
+    carried: tuple[bool, ...],
+) -> tuple[LimitRow, ...]:
+    total = best.total - best.terms.get("rounding", 0.0)
+    return merged(
+        price(limit, multiplier, problem.law, point=point, total=total, unit=best.unit, free=not held)
+        for limit, multiplier, held in zip(problem.limits, multipliers, carried, strict=True)
     )

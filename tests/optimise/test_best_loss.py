@@ -168,12 +168,12 @@ def test_what_drives_the_best_loss() -> None:
 def test_further_limits_bind_and_are_priced(label: str, room: float) -> None:
     free = _best(solve_loss(_with(REQUESTS, 1e6)))
     further = limit(label, "max", 1.0)
-    further = replace(further, bound=room * further.value(free.params, free.tokens))
+    further = replace(further, bound=room * further.value({"params": free.params, "tokens": free.tokens}))
     problem = _with(REQUESTS, 1e6, further)
     plan = solve_loss(problem)
     best = _best(plan)
     assert best.loss > free.loss
-    assert further.value(best.params, best.tokens) == pytest.approx(further.bound, rel=1e-9)
+    assert further.value({"params": best.params, "tokens": best.tokens}) == pytest.approx(further.bound, rel=1e-9)
     assert best.breaks == ()
     # Against a grid of every way to spend the money
     N = np.geomspace(1e8, 1e11, 200_001)

@@ -270,7 +270,7 @@ def _check_by_grid(problem: Problem) -> None:
     assert found.status == Status.OPTIMAL
     N, D = float(found.params), float(found.tokens)
     assert float(problem.law.loss(N, D)) <= problem.target_loss * (1 + 1e-12)
-    assert problem.broken(N, D) == ()
+    assert problem.broken(problem.point(N, D, {})) == ()
     least = _log_cost(problem, found)
     assert least <= _grid(problem, wide, 0.0) + 1e-9
     assert least <= _grid(problem, math.log(N) + np.linspace(-1e-2, 1e-2, 2001), 0.0) + 1e-9
@@ -468,7 +468,7 @@ def test_a_limit_at_the_unlimited_optimum_changes_nothing(problem: Problem, data
         )
     )
     one = limit(label, side, 1.0, problem.cost if label == "total_cost" else None)
-    one = replace(one, bound=one.value(point["params"], point["tokens"]))
+    one = replace(one, bound=one.value(point))
     found = _minimise(replace(problem, limits=(one,)))
     assert found.status == Status.OPTIMAL
     # On a ceiling on the bill itself N is only known to the square root of what the bill is known to.

@@ -122,7 +122,7 @@ def test_every_elasticity_lies_between_finite_differences(problem: Problem) -> N
 def test_each_kind_of_limit_has_its_price(label: str, side: str, room: float) -> None:
     quantities = {"serving_cost": _driven("serving_price"), "training_cost": _driven("training_price")}
     one = limit(label, side, 1.0, quantities.get(label))
-    one = replace(one, bound=room * one.value(FREE.params, FREE.tokens))
+    one = replace(one, bound=room * one.value({"params": FREE.params, "tokens": FREE.tokens}))
     problem = replace(REQUESTS, limits=(one,))
     plan = solve(problem)
     (row,) = plan.limits
@@ -151,7 +151,9 @@ def test_a_price_is_an_elasticity_in_its_unit_and_slack_is_free(problem: Problem
     ]
     for one, row in zip(problem.limits, plan.limits, strict=True):
         assert row.shadow_price * row.bound / plan.best.total == pytest.approx(abs(row.elasticity), rel=1e-14)
-        assert row.value == pytest.approx(one.value(plan.best.params, plan.best.tokens), rel=1e-14)
+        assert row.value == pytest.approx(
+            one.value({"params": plan.best.params, "tokens": plan.best.tokens}), rel=1e-14
+        )
         slack = math.log(row.bound / row.value) * (1 if row.side == "max" else -1)
         assert slack >= -1e-9
         assert row.binding == (slack <= 1e-7)
@@ -225,7 +227,7 @@ def test_two_limits_that_bind_together_both_have_a_price() -> None:
 def test_prices_without_embeddings(label: str, side: str, room: float) -> None:
     free = _best(solve(CORE))
     one = limit(label, side, 1.0)
-    one = replace(one, bound=room * one.value(free.params, free.tokens))
+    one = replace(one, bound=room * one.value({"params": free.params, "tokens": free.tokens}))
     problem = replace(CORE, limits=(one,))
     (row,) = solve(problem).limits
     h = 1e-5
@@ -345,14 +347,14 @@ def test_a_side_is_max_or_min() -> None:
 
 def test_a_limit_knows_who_breaks_it() -> None:
     ceiling, floor = limit("params", "max", 7e9), limit("tokens", "min", 1e12)
-    assert [ceiling.broken(size, 1e12) for size in (6.9e9, 7e9, 7e9 * (1 + 1e-12), 7.01e9)] == [
+    assert [ceiling.broken({"params": size}) for size in (6.9e9, 7e9, 7e9 * (1 + 1e-12), 7.01e9)] == [
         False,
         False,
         False,
         True,
     ]
-    assert [floor.broken(7e9, tokens) for tokens in (9.9e11, 1e12, 1e13)] == [True, False, False]
-    assert limit("training_flops", "max", 1e22).value(1e9, 1e12) == pytest.approx(6e21, rel=1e-15)
+    assert [floor.broken({"tokens": tokens}) for tokens in (9.9e11, 1e12, 1e13)] == [True, False, False]
+    assert limit("training_flops", "max", 1e22).value({"params": 1e9, "tokens": 1e12}) == pytest.approx(6e21, rel=1e-15)
 
 
 @given(sizes(), log_floats(1e9, 1e14))
@@ -362,7 +364,7 @@ def test_the_ratio_is_the_value_over_the_bound(total: float, D: float) -> None:
         for law in (SARDANA, KAPLAN):
             N = float(law.counted_params(total))
             ratio = float(one.ratio(law).value({"params": N, "tokens": D}))
-            value = one.value(total, D) / one.bound
+            value = one.value({"params": total, "tokens": D}) / one.bound
             assert ratio == pytest.approx(value if side == "max" else 1 / value, rel=1e-12)
     # A floor on params bounds the count of the law: as tight, at the bound itself.
     floor = limit("params", "min", total)
@@ -384,6 +386,7 @@ def test_a_row_as_json() -> None:
             "bound_unit",
             "binding",
             "redundant",
+            "free",
             "elasticity",
             "shadow_price",
             "unit",

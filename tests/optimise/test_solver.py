@@ -227,7 +227,7 @@ def test_the_plan_reaches_the_target_and_its_certificate_is_small(problem: Probl
     assert plan.best.loss == pytest.approx(problem.target_loss, rel=1e-12)
     assert 0 <= plan.duality_gap < 1e-12
     assert plan.kkt_residual < 1e-11
-    assert plan.best.total <= plan.baseline.total * (1 + 1e-14)
+    assert plan.best.total <= plan.baseline.total * (1 + 1e-13)
     assert 0 <= plan.savings_fraction < 1
 
 
@@ -625,7 +625,7 @@ def test_a_plan_under_limits_keeps_them_and_says_what_the_baseline_breaks(proble
 
 
 def _breaks(one: Limit, params: float, tokens: float) -> bool:
-    over = one.value(params, tokens) / one.bound
+    over = one.value({"params": params, "tokens": tokens}) / one.bound
     return over > 1 + 1e-8 if one.side == "max" else over < 1 - 1e-8
 
 

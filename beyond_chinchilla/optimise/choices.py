@@ -1,0 +1,260 @@
+"""The best of several problems that differ in what cannot be mixed: chip, precision, GPUs per replica."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from beyond_chinchilla.errors import InputError, SolverError
+from beyond_chinchilla.optimise.bill import SERVING
+from beyond_chinchilla.optimise.limits import Limit
+from beyond_chinchilla.optimise.locate import MEMORY, assess, chinchilla, has_plan, locate, saved_of
+from beyond_chinchilla.optimise.located import Located
+from beyond_chinchilla.optimise.operation import Operations
+from beyond_chinchilla.optimise.plan import Candidate, Plan
+from beyond_chinchilla.optimise.problem import Problem
+from beyond_chinchilla.optimise.solver import explained, infeasible
+from beyond_chinchilla.posynomial import Posynomial
+from beyond_chinchilla.units import format_amount, format_number
+
+Labelled = tuple[str, Problem]
+
+# A limit that is broken by less, in logs, is left to the solver to judge.
+_CLEARLY = 1e-6
+# Choices that cost more than this beyond the best are not asked again for another launch month.
+_NEAR = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceRow:
+    """One combination beside the others.
+
+    Attributes
+    ----------
+    label : str
+        ``"h200-sxm fp8 x 2"``.
+    status : {"optimal", "infeasible", "failed"}
+    total : float or None
+        Its least bill, GPUs rounded up [unit of the bill]; None without a plan, as all that follows.
+    excess_fraction : float or None
+        What it costs more than the chosen one.
+    params, tokens : float or None
+        Total parameters and training tokens of its plan.
+    variables : mapping of str to float
+        How that is served.
+    reason : str
+        Why there is no plan, in one line.
+    """
+
+    label: str
+    status: str
+    total: float | None = None
+    excess_fraction: float | None = None
+    params: float | None = None
+    tokens: float | None = None
+    variables: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON holds it."""
+        return {
+            "label": self.label,
+            "status": self.status,
+            "total": self.total,
+            "excess_fraction": self.excess_fraction,
+            "params": self.params,
+            "tokens": self.tokens,
+            "variables": dict(self.variables),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A combination with its plan, or with the reason why there is none."""
+
+    label: str
+    problem: Problem
+    located: Located | None = None
+    best: Candidate | None = None
+    status: str = "optimal"
+    reason: str = ""
+
+
+def solve_choices(problems: Sequence[Labelled], name: str, method: str = "auto") -> Plan:
+    """Return the plan of least bill over all problems, GPUs rounded up, and a row for each of them.
+
+    The baseline is the Chinchilla model served by the combination that is best for it, of those whose memory holds
+    it if there are any: savings are not flattered by running it on the wrong chip.
+
+    Parameters
+    ----------
+    problems : sequence of (str, Problem)
+        What each combination is called, and what it asks.
+    name : str
+        What the plan is called.
+    method : str
+        As in `solve`.
+
+    Raises
+    ------
+    InputError
+        No problem, two of one name, or one that does not minimise cost.
+    SolverError
+        No combination has a plan, and one of them for want of a proof.
+    """
+    labels = [label for label, _ in problems]
+    if not labels:
+        raise InputError(f"{name}: nothing to choose from")
+    if len(set(labels)) < len(labels):
+        raise InputError(f"{name}: the same choice twice among {', '.join(labels)}")
+    if any(problem.objective != "cost" or problem.start_from is not None for _, problem in problems):
+        raise InputError(f"{name}: choices are compared by their cost at a target; give one chip and precision")
+    tried = [_try(label, problem, method) for label, problem in problems]
+    found = sorted((one for one in tried if one.best is not None), key=_total)
+    baseline = _baseline([problem for _, problem in problems])
+    if not found:
+        return _nothing(tried, name, baseline)
+    winner = found[0]
+    assert winner.located is not None
+    least = _total(winner)
+    plan = explained(winner.problem, winner.located)
+    return replace(
+        plan,
+        name=name,
+        baseline=baseline,
+        savings_fraction=saved_of(plan.best, baseline) if plan.best else 0.0,
+        choice=winner.label,
+        choices=(*(_row(one, least) for one in found), *(_row(one, least) for one in tried if one.best is None)),
+    )
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """The best of several problems as far as a scan needs it: no proof, no prices, no reasons."""
+
+    best: Candidate | None
+
+
+def sketch(problems: Callable[[Sequence[str]], Sequence[Labelled]], like: Plan, method: str = "auto") -> Sketch:
+    """Return the best model of choices that were nearly best in a similar question; of all where those have none.
+
+    Parameters
+    ----------
+    problems : callable
+        Those of the given labels; of none, all.
+    like : Plan
+        Of the same choices, for another launch month.
+    method : str
+        As in `solve`.
+    """
+    near = [row.label for row in like.choices if row.excess_fraction is not None and row.excess_fraction <= _NEAR]
+    for labels in (near, []) if near else ([],):
+        tried = [_try(*choice, method, explain=False) for choice in problems(labels)]
+        found = [one.best for one in tried if one.best is not None]
+        if found:
+            return Sketch(min(found, key=lambda best: best.total))
+    return Sketch(None)
+
+
+def impossible(problem: Problem) -> str:
+    """Return why no model that reaches the target can keep the limits, if its size alone says so; else nothing.
+
+    The smallest model that reaches the target, on endless tokens, has the least of everything that grows with
+    size: what it breaks is broken by all.
+    """
+    smallest = float((problem.law.A / problem.reducible) ** (1.0 / problem.law.alpha))
+    physics = [row for row in problem.physics if _grows(row)]
+    limits = [
+        (limit, ratio)
+        for limit, ratio in zip(problem.limits, problem.ratios, strict=True)
+        if limit.side == "max" and _grows(ratio)
+    ]
+
+    def excess(ratios: Iterable[Posynomial]) -> float:
+        return Operations(problem.operating_bill, [*physics, *ratios]).least_excess(smallest, 1.0)
+
+    if excess(ratio for _, ratio in limits) <= _CLEARLY:
+        return ""
+    for limit, ratio in limits:
+        alone = excess([ratio])
+        if alone > _CLEARLY:
+            return _too_much(limit, alone, float(problem.law.total_params(smallest)))
+    return ""
+
+
+def _grows(row: Posynomial) -> bool:
+    """Say whether a constraint knows no tokens and never falls as the model grows."""
+    powers = [(term.powers.get("params", 0.0), term.powers.get("tokens", 0.0)) for term in row.terms]
+    return SERVING not in row.variables and all(float(p) >= 0.0 and float(r) == 0.0 for p, r in powers)  # type: ignore[arg-type]
+
+
+def _too_much(limit: Limit, excess: float, smallest: float) -> str:
+    needed = format_amount(limit.moved(excess), limit.unit, 4)
+    return (
+        f"{limit.label} would be at least {needed} for the smallest model that can reach the target "
+        f"({format_number(smallest)} params), max is {format_amount(limit.bound, limit.unit, 4)}"
+    )
+
+
+def _try(label: str, problem: Problem, method: str, *, explain: bool = True) -> _Tried:
+    reason = impossible(problem)
+    if reason:
+        return _Tried(label, problem, status="infeasible", reason=reason)
+    try:
+        located = locate(problem, method)
+    except SolverError as error:
+        return _Tried(label, problem, status="failed", reason=str(error))
+    if not located.found:
+        return _Tried(label, problem, status="infeasible", reason=_reason(problem) if explain else "")
+    best = assess(problem, located.params, located.tokens, located.variables)
+    return _Tried(label, problem, located, best)
+
+
+def _reason(problem: Problem) -> str:
+    """Return why there is no plan in one line."""
+    from beyond_chinchilla.optimise import conflict
+
+    why = conflict.explain(problem, has_plan)
+    first, *rest = why.sentences(problem.target_loss)
+    return "; ".join([first.removeprefix("no plan: "), *rest[-1:]])
+
+
+def _total(one: _Tried) -> float:
+    assert one.best is not None
+    return one.best.total
+
+
+def _row(one: _Tried, least: float) -> ChoiceRow:
+    if one.best is None:
+        return ChoiceRow(label=one.label, status=one.status, reason=one.reason)
+    return ChoiceRow(
+        label=one.label,
+        status=one.status,
+        total=one.best.total,
+        excess_fraction=one.best.total / least - 1.0,
+        params=one.best.params,
+        tokens=one.best.tokens,
+        variables=dict(one.best.variables),
+    )
+
+
+def _baseline(problems: Sequence[Problem]) -> Candidate:
+    served = [chinchilla(problem) for problem in problems]
+    return min(served, key=lambda candidate: (MEMORY in candidate.breaks, candidate.total))
+
+
+def _nothing(tried: Sequence[_Tried], name: str, baseline: Candidate) -> Plan:
+    """Return the plan that says what stands in the way of each combination; the first is explained in full."""
+    failed = next((one for one in tried if one.status == "failed"), None)
+    if failed is not None:
+        raise SolverError(f"{failed.label}: {failed.reason}")
+    plan = infeasible(tried[0].problem, "auto")
+    warnings = plan.warnings
+    if len(tried) > 1:
+        warnings = ("no plan on any of the choices", *(f"{one.label}: {one.reason}" for one in tried))
+        warnings += tried[0].problem.notes
+    rows = tuple(_row(one, math.nan) for one in tried)
+    return replace(plan, name=name, baseline=baseline, warnings=warnings, choices=rows)
