@@ -1,0 +1,1 @@
+"""From files that people keep to columns: forecasts, traces, prices, billing exports."""
