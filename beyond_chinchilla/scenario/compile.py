@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 
-from beyond_chinchilla.costs.demand import Demand
 from beyond_chinchilla.costs.lifetime import HiredCompute, lifetime_cost, lifetime_flops
 from beyond_chinchilla.costs.models import reference_model
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws import catalogue
 from beyond_chinchilla.laws.loss_law import FittedRange, LossLaw
 from beyond_chinchilla.optimise.problem import Problem, below_floor, beyond_any_budget
+from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.scenario import schema
-from beyond_chinchilla.scenario.fields import chip_of
+from beyond_chinchilla.scenario.compute import Serving, Training
+from beyond_chinchilla.scenario.demand import Demand
 from beyond_chinchilla.scenario.limits import Hired, Setting, compile_limits
-from beyond_chinchilla.units import format_money, format_number
+from beyond_chinchilla.scenario.prices import TrainingBill, first_price, hire_training
+from beyond_chinchilla.units import format_number
 
 # No one trains such a model; the target is a slip, or so near the floor that its digits decide.
 _MOST_PARAMS, _MOST_TOKENS = 1e18, 1e24
+# What the limit of that name means at a fixed utilisation.
+WEIGHT_READ = "time_per_output_token is one read of the weights at batch 1: traffic and caches only add to it"
 
 
 def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
     """Return the problem that a scenario states."""
     law = law_of(file.law)
-    flops = lifetime_flops(_demand(file.demand))
+    flops = lifetime_flops(file.demand.life())
     notes: list[str] = []
-    doubts = _doubts(file.law)
+    doubts = doubts_of(file.law)
     setting = setting_of(file.demand, file.training, file.serving, notes)
     priced = file.objective != "flops"
     if file.limits is not None and file.limits.time_per_output_token is not None:
-        notes.append("time_per_output_token is one read of the weights at batch 1: traffic and caches only add to it")
+        notes.append(WEIGHT_READ)
     return Problem(
         law=law,
         target_loss=beyond_any_budget(law) if file.target is None else target_loss(law, file.target),
@@ -44,30 +48,41 @@ def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
     )
 
 
-def _doubts(law: str | schema.InlineLaw) -> list[str]:
+def doubts_of(law: str | schema.InlineLaw) -> list[str]:
     """Return what the law's own fit warned of."""
     if isinstance(law, str) or law.verdict in (None, "good"):
         return []
     return [f"the fit of law {law.name} calls itself '{law.verdict}': see 'bc-opt fit' on its runs"]
 
 
-def setting_of(
-    demand: schema.Demand, training: schema.Training | None, serving: schema.Serving | None, notes: list[str]
-) -> Setting:
-    """Return the bill and the chips that a scenario states, as far as it does."""
-    trains = None if training is None else _hire("training", training, training.mfu, notes)
-    decodes = None if serving is None else _hire("serving", serving, serving.decode_mfu, notes)
+def setting_of(demand: Demand, training: Training | None, serving: Serving | None, notes: list[str]) -> Setting:
+    """Return the bill and the chips that a scenario states, as far as it does, without months.
+
+    A section without a price of its own, or without a fixed utilisation, is left out: only months tell it.
+    """
+    trains = None if training is None or _dated(training) else hire_training(training, notes)
+    decodes = None
     cost = None
-    if trains is not None and serving is not None and decodes is not None and demand.tokens is None:
-        cost = lifetime_cost(
-            training=trains.compute,
-            training_mfu=trains.mfu,
-            serving=decodes.compute,
-            prefill_mfu=serving.prefill_mfu,
-            decode_mfu=serving.decode_mfu,
-            demand=_demand(demand),
-        )
+    if serving is not None and serving.prefill_mfu is not None and serving.decode_mfu is not None:
+        decodes = None if _dated(serving) else _hire_serving(serving, serving.decode_mfu, notes)
+    if trains is not None and training is not None and serving is not None and decodes is not None:
+        assert serving.prefill_mfu is not None
+        if demand.tokens is None:
+            cost = lifetime_cost(
+                training=trains.compute,
+                training_mfu=trains.mfu,
+                serving=decodes.compute,
+                prefill_mfu=serving.prefill_mfu,
+                decode_mfu=decodes.mfu,
+                demand=demand.life(),
+            )
+            before = TrainingBill(training=training, hired=trains).terms()
+            cost = Posynomial((*before, *cost.terms[1:]), cost.unit)
     return Setting(cost=cost, training=trains, decoding=decodes)
+
+
+def _dated(section: Training | Serving) -> bool:
+    return section.price_path is not None and section.price_path.table is not None
 
 
 def compared_models(file: schema.ScenarioFile) -> list[tuple[str, float, float]]:
@@ -151,27 +166,10 @@ def _published_size(name: str) -> tuple[float, float]:
     return model.params, model.tokens
 
 
-def _demand(demand: schema.Demand) -> Demand:
-    if demand.tokens is not None:
-        # All tokens cost alike in FLOPs, so that they may count as one phase.
-        return Demand(prefill_tokens=0.0, decode_tokens=demand.tokens)
-    assert demand.requests is not None
-    assert demand.input_tokens is not None
-    assert demand.output_tokens is not None
-    return Demand.from_requests(demand.requests, input_tokens=demand.input_tokens, output_tokens=demand.output_tokens)
-
-
-def _hire(use: str, compute: schema.Training | schema.Serving, mfu: float, notes: list[str]) -> Hired:
-    """Return the hired chip; a price that was left out is looked up and noted."""
-    chip = chip_of(compute.hardware)
-    price = compute.price
-    if price is None:
-        listed = chip.default_price
-        assert listed is not None
-        price = listed.usd_per_hour
-        notes.append(
-            f"{use} price left out: {format_money(price)}/hour for {chip.name} is {listed.offer or listed.source}'s "
-            f"{listed.kind} price of {listed.date} ({listed.source})"
-        )
-    hired = HiredCompute(price=price, peak=chip.peak_flops(compute.precision))
-    return Hired(chip=chip, compute=hired, precision=compute.precision, mfu=mfu)
+def _hire_serving(serving: Serving, mfu: float, notes: list[str]) -> Hired:
+    """Return the one chip that serves at a fixed utilisation."""
+    (chip,), (precision,) = serving.chips, serving.precisions
+    price = first_price("serving", serving, chip, notes)
+    assert price is not None
+    compute = HiredCompute(price=price, peak=chip.peak_flops(precision))
+    return Hired(chip=chip, compute=compute, precision=precision, mfu=mfu)

@@ -269,7 +269,8 @@ def _shorten(text: str) -> str:
 def override(document: Document, assignments: list[str]) -> None:
     """Apply ``--set key.key=value`` in place; the value is read as YAML.
 
-    Setting one way to state the target (``target.loss=1.9``) replaces the other.
+    Setting one way to state the target (``target.loss=1.9``) or the demand (``demand.requests_per_day=1M``) replaces
+    the other. A number is the place in a list: ``demand.table.0.requests=2B``.
 
     Raises
     ------
@@ -293,18 +294,56 @@ def override(document: Document, assignments: list[str]) -> None:
         if set(tree) != {"value"}:
             mistakes.append(f"--set {_shorten(assignment)}: more than one value; give --set once for each")
             continue
-        value = tree["value"]
-        node: Any = document.tree
-        for depth, part in enumerate(parts[:-1], start=1):
-            if not isinstance(node.get(part), dict):
-                node[part] = {}
-                document.lines[tuple(parts[:depth])] = 0
-            # An alias may share this mapping with another place: change a copy.
-            node[part] = dict(node[part])
-            node = node[part]
-        node[parts[-1]] = value
-        if parts[0] == "target" and len(parts) > 1:
-            document.tree["target"] = {parts[1]: document.tree["target"][parts[1]]}
-        document.lines[tuple(parts)] = 0
+        _put(document, parts, tree["value"])
     if mistakes:
         raise ScenarioError(mistakes)
+
+
+# Each of these says the whole of its section; with a rate go its growth and months, which stay.
+_ONE_OF = {
+    "target": ("chinchilla", "loss", "model"),
+    "demand": (
+        "requests",
+        "requests_per_month",
+        "requests_per_day",
+        "users",
+        "requests_per_user_per_day",
+        "table",
+        "file",
+    ),
+}
+_TOGETHER = {"users", "requests_per_user_per_day"}
+
+
+def _put(document: Document, parts: list[str], value: Any) -> None:
+    """Set one value in the tree; mappings and lists on the way are copied, as an alias may share them."""
+    node: Any = document.tree
+    for depth, part in enumerate(parts[:-1], start=1):
+        place: Any = int(part) if isinstance(node, list) else part
+        below = node[place] if isinstance(node, list) else node.get(part)
+        if isinstance(below, list) and parts[depth].isdecimal() and int(parts[depth]) < len(below):
+            node[place] = list(below)
+        elif isinstance(below, dict):
+            node[place] = dict(below)
+        else:
+            node[place] = {}
+            document.lines[_keys(document, parts[:depth])] = 0
+        node = node[place]
+    node[int(parts[-1]) if isinstance(node, list) else parts[-1]] = value
+    ways = _ONE_OF.get(parts[0], ())
+    if len(parts) > 1 and parts[1] in ways:
+        kept = _TOGETHER if parts[1] in _TOGETHER else {parts[1]}
+        section = document.tree[parts[0]]
+        document.tree[parts[0]] = {key: item for key, item in section.items() if key in kept or key not in ways}
+    document.lines[_keys(document, parts)] = 0
+
+
+def _keys(document: Document, parts: list[str]) -> Keys:
+    """Return the path of a place as `Document.lines` has it: numbers for the items of lists."""
+    node: Any = document.tree
+    keys: list[str | int] = []
+    for part in parts:
+        key: Any = int(part) if isinstance(node, list) else part
+        keys.append(key)
+        node = node[key] if isinstance(node, list) else node.get(part) if isinstance(node, dict) else None
+    return tuple(keys)

@@ -18,7 +18,7 @@ from beyond_chinchilla.units import parse_number, parse_quantity
 _LONGEST_TEXT = 200
 _PER_CENT = re.compile(r"\s*(%|per ?cent)\s*$")
 # Beyond these no quantity of this world lies, and products of several overflow.
-_LEAST, _MOST = 1e-18, 1e24
+_LEAST, MOST = 1e-18, 1e24
 
 
 class Section(BaseModel):
@@ -66,14 +66,14 @@ class Quantity(_Kind):
         if number < 0 or (number == 0 and not self.zero):
             bound = "zero or more" if self.zero else "above zero"
             raise InputError(f"{value} must be {bound}; write it like {self.example}")
-        if number and not _LEAST <= number <= _MOST:
-            raise InputError(f"{value} is not within {_LEAST:g} to {_MOST:g}; write it like {self.example}")
+        if number and not _LEAST <= number <= MOST:
+            raise InputError(f"{value} is not within {_LEAST:g} to {MOST:g}; write it like {self.example}")
         return number
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema: a number, or text that starts like one."""
         least: dict[str, float] = {"minimum": 0} if self.zero else {"minimum": _LEAST}
-        number = {"type": "number", **least, "maximum": _MOST}
+        number = {"type": "number", **least, "maximum": MOST}
         text = {"type": "string", "pattern": r"^\s*\$?[-+.0-9]"}
         return {"anyOf": [number, text], "description": self.description, "examples": [self.example]}
 

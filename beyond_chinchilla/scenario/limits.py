@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -12,10 +12,16 @@ from beyond_chinchilla.costs.flops import INFERENCE_FLOPS_PER_PARAMETER_TOKEN, T
 from beyond_chinchilla.costs.hardware import BYTES_PER_PARAMETER, Accelerator
 from beyond_chinchilla.costs.lifetime import HiredCompute
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.optimise.bill import SERVING
 from beyond_chinchilla.optimise.limits import Limit
-from beyond_chinchilla.posynomial import Posynomial, monomial
+from beyond_chinchilla.posynomial import Posynomial, Term, monomial
 from beyond_chinchilla.scenario.fields import Quantity, Section
+from beyond_chinchilla.scenario.kinds import Count, Money
 from beyond_chinchilla.units import GIGA, SECONDS_PER_DAY, SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from beyond_chinchilla.costs.service import Service
+    from beyond_chinchilla.costs.serving import Replica
 
 _MILLION = 1e6
 _MILLISECONDS = 1e3
@@ -65,7 +71,7 @@ class FlopsLimit(_Ceiling):
 class MoneyLimit(_Ceiling):
     """A ceiling on spend."""
 
-    max: Annotated[float, Quantity("USD", "Most dollars.", "5M USD")]
+    max: Annotated[float, Money("USD", "Most dollars.", "5M USD")]
 
 
 class TrainingTimeLimit(_Ceiling):
@@ -97,6 +103,18 @@ class TokenTimeLimit(_Ceiling):
     gpus: Annotated[float, Quantity("", "GPUs that read the weights at once.", "1")] = 1.0
 
 
+class FirstTokenLimit(_Ceiling):
+    """A ceiling on the time to the first token: the input is read by a replica that does nothing else."""
+
+    max: Annotated[float, Quantity("ms", "Longest time to the first token.", "500 ms")]
+
+
+class GpusLimit(_Ceiling):
+    """A ceiling on the serving chips of the busiest hour."""
+
+    max: Annotated[int, Count("Most chips at once.", "512")]
+
+
 class Limits(Section):
     """What the plan must keep; every key is optional."""
 
@@ -111,6 +129,8 @@ class Limits(Section):
     training_gpu_hours: Annotated[GpuHoursLimit | None, Field(description="GPU-hours of training.")] = None
     serving_memory: Annotated[ServingMemoryLimit | None, Field(description="Weights on the serving GPU.")] = None
     time_per_output_token: Annotated[TokenTimeLimit | None, Field(description="Latency of decoding.")] = None
+    time_to_first_token: Annotated[FirstTokenLimit | None, Field(description="Latency of reading the input.")] = None
+    gpus: Annotated[GpusLimit | None, Field(description="Serving chips at the peak.")] = None
     cost_per_million_output_tokens: Annotated[MoneyLimit | None, Field(description="Price of decoding.")] = None
 
 
@@ -144,18 +164,30 @@ class Setting:
         The bill in USD, where training, serving and requests are all stated.
     training, decoding : Hired or None
         The chips that train and decode, where the scenario states them.
+    service : Service or None
+        What serves month by month; `cost` is then the training side alone.
     """
 
     cost: Posynomial | None
     training: Hired | None
     decoding: Hired | None
+    service: Service | None = None
 
     def bill(self, driver: str | None = None) -> Posynomial:
-        """Return the terms of the bill that a driver moves, or all of them."""
+        """Return the terms of the bill that a driver moves, or all of them; what serves by month is one of them."""
         if self.cost is None:
             raise InputError("needs the sections training and serving, and demand by requests")
         terms = tuple(term for term in self.cost.terms if driver is None or driver in term.drivers)
+        if self.service is not None and driver in (None, "serving_price"):
+            terms = (*terms, Term(label="serving", coefficient=1.0, powers={SERVING: 1.0}))
         return Posynomial(terms, self.cost.unit)
+
+    def replica(self) -> Replica | None:
+        """Return the replica that serves, where batch and step time are chosen."""
+        from beyond_chinchilla.costs.serving import Replica
+
+        use = None if self.service is None else self.service.use
+        return use if isinstance(use, Replica) else None
 
     def trains(self) -> Hired:
         """Return what trains."""
@@ -184,7 +216,8 @@ def compile_limits(limits: Limits | None, setting: Setting) -> tuple[Limit, ...]
     mistakes: list[str] = []
     for label in type(limits).model_fields if limits is not None else ():
         stated = getattr(limits, label)
-        if stated is None:
+        # Those of a fleet come from its peaks.
+        if stated is None or label == "gpus":
             continue
         try:
             build, unit, each = _QUANTITIES[label]
@@ -197,10 +230,36 @@ def compile_limits(limits: Limits | None, setting: Setting) -> tuple[Limit, ...]
             if bound is None and side == "max" and label == "serving_memory":
                 bound = setting.decodes().chip.memory / GIGA
             if bound is not None:
-                found.append(Limit(label=label, side=side, quantity=quantity, bound=bound, unit=unit, each=each))
+                offset = setting.service.shift if setting.service and SERVING in quantity.variables else 0.0
+                limit = Limit(
+                    label=label, side=side, quantity=quantity, bound=bound, unit=unit, each=each, offset=offset
+                )
+                found.append(limit)
     if mistakes:
         raise InputError("\n".join(mistakes))
-    return tuple(found)
+    return (*found, *_of_service(limits, setting.service))
+
+
+def _of_service(limits: Limits | None, service: Service | None) -> list[Limit]:
+    """Return the limits that a fleet and a replica's memory set, whether or not they are stated."""
+    if service is None:
+        return []
+    from beyond_chinchilla.costs.serving import Replica
+
+    stated = None if limits is None or limits.gpus is None else limits.gpus.max
+    bounds = [float(bound) for bound in (stated, service.fleet.ceiling) if bound is not None]
+    found: list[Limit] = []
+    if bounds:
+        # A limit for each month that can be the busiest.
+        found += [
+            Limit(label="gpus", side="max", quantity=peak, bound=min(bounds), unit="GPUs", each="GPU")
+            for peak in service.peaks
+        ]
+    if isinstance(service.use, Replica):
+        memory = service.use.memory_used()
+        bound = service.use.memory_available
+        found.append(Limit(label="serving_hbm", side="max", quantity=memory, bound=bound, unit="GB", each="GB"))
+    return found
 
 
 def _training_work(per_flop: float) -> Posynomial:
@@ -220,12 +279,27 @@ def _serving_memory(stated: ServingMemoryLimit, setting: Setting) -> Posynomial:
 
 
 def _time_per_output_token(stated: TokenTimeLimit, setting: Setting) -> Posynomial:
+    replica = setting.replica()
+    if replica is not None:
+        return replica.time_per_output_token()
     hired = setting.decodes()
     seconds = hired.bytes_per_param / (hired.chip.bandwidth * stated.gpus)
     return monomial("weight read", seconds * _MILLISECONDS, {"params": 1.0})
 
 
+def _time_to_first_token(_: FirstTokenLimit, setting: Setting) -> Posynomial:
+    replica = setting.replica()
+    if replica is None:
+        raise InputError("follows from batch and step time; leave prefill_mfu and decode_mfu out to choose them")
+    return replica.time_to_first_token()
+
+
 def _decode_price(_: MoneyLimit, setting: Setting) -> Posynomial:
+    if setting.service is not None:
+        # Of the first month, as the prices of later ones are not stated to any one plan.
+        per_second = float(setting.service.fleet.price[0]) / SECONDS_PER_HOUR
+        decode = setting.service.use.decode_seconds().times(per_second * _MILLION, unit="USD")
+        return Posynomial(tuple(replace(term, drivers=("serving_price",)) for term in decode.terms), "USD")
     hired = setting.decodes()
     usd = INFERENCE_FLOPS_PER_PARAMETER_TOKEN * hired.compute.usd_per_flop(hired.mfu) * _MILLION
     return monomial("decode", usd, {"params": 1.0}, drivers=("serving_price",))
@@ -248,5 +322,6 @@ _QUANTITIES: dict[str, tuple[Callable[[Any, Setting], Posynomial], str, str]] = 
     "training_gpu_hours": (_training_gpu_hours, "GPU-hours", "GPU-hour"),
     "serving_memory": (_serving_memory, "GB", "GB"),
     "time_per_output_token": (_time_per_output_token, "ms", "ms"),
+    "time_to_first_token": (_time_to_first_token, "ms", "ms"),
     "cost_per_million_output_tokens": (_decode_price, "USD", "USD per million tokens"),
 }

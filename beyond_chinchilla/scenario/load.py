@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from beyond_chinchilla.errors import InputError, ScenarioError, nearest, printable
 from beyond_chinchilla.optimise.limits import FLOORS
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.scenario.compile import (
-    compared_models,
-    compared_size,
-    compile_problem,
-    law_of,
-    setting_of,
-    target_loss,
-)
+from beyond_chinchilla.scenario.attachments import attach
+from beyond_chinchilla.scenario.compile import compared_models, compile_problem
 from beyond_chinchilla.scenario.document import Document, Keys, override, read
+from beyond_chinchilla.scenario.examples import example
 from beyond_chinchilla.scenario.fields import Section, describe
-from beyond_chinchilla.scenario.law_file import read_law
-from beyond_chinchilla.scenario.limits import compile_limits
+from beyond_chinchilla.scenario.limits import Limits
+from beyond_chinchilla.scenario.rules import between_sections
 from beyond_chinchilla.scenario.schema import ScenarioFile
+from beyond_chinchilla.units import SECONDS_PER_HOUR, parse_number
 
-# Discriminators of pydantic unions, which stand in an error's place, but not in the file, after these keys.
-_TAGS = {"name", "inline"}
-_TAGGED = {"law", "model", "hardware"}
+if TYPE_CHECKING:
+    from beyond_chinchilla.costs.api_price import ApiPrice
+    from beyond_chinchilla.costs.currency import Currency
+    from beyond_chinchilla.costs.discounting import Discounting
+    from beyond_chinchilla.costs.energy import Energy
+    from beyond_chinchilla.costs.forecast import Forecast
+    from beyond_chinchilla.costs.service import Service
+    from beyond_chinchilla.optimise.study import Study
+    from beyond_chinchilla.scenario.study import Monthly
+
+# Discriminators of pydantic unions, which stand in an error's place, but not in the file.
+_TAGS = {"<name>", "<inline>", "<one>", "<many>", "<price>", "<by chip>"}
 
 
 @dataclass(frozen=True)
@@ -47,29 +53,113 @@ class Scenario:
     file: ScenarioFile
 
     def to_problem(self) -> Problem:
-        """Return what the scenario asks of the solver."""
-        return compile_problem(self.file, self.name)
+        """Return what the scenario asks of the solver: of several, the first way to serve, launched at once."""
+        if not self._by_month:
+            return compile_problem(self.file, self.name)
+        monthly = self.monthly()
+        return monthly.problem(monthly.uses[0], 0)
+
+    def to_study(self) -> Study:
+        """Return all that the scenario asks of the solver: every way to serve, at every launch."""
+        if self._by_month:
+            return self.monthly().study()
+        from beyond_chinchilla.optimise.study import Study
+
+        return Study(name=self.name, problems_at=lambda _: [("", self.to_problem())])
+
+    @property
+    def _by_month(self) -> bool:
+        return self.file.objective == "cost" and self.file.demand.by_month
+
+    def monthly(self) -> Monthly:
+        """Return the scenario month by month, from which forecast, services and training follow.
+
+        Raises
+        ------
+        InputError
+            Its demand is over the life alone, or its objective is not cost.
+        """
+        if not self._by_month:
+            raise InputError(
+                f"{self.name}: needs objective cost and demand by month; give demand.requests_per_month and months "
+                "(or months beside requests)"
+            )
+        from beyond_chinchilla.scenario.study import Monthly
+
+        return Monthly(self.file, self.name)
+
+    def forecast(self) -> Forecast:
+        """Return the demand by month; raises as `monthly` where there is none."""
+        return self.file.demand.forecast()
+
+    def services(self, launch_month: int = 0) -> tuple[tuple[str, Service], ...]:
+        """Return every way to serve with its label and fleet, for a launch in a month; raises as `monthly`."""
+        monthly = self.monthly()
+        return tuple((use.label, monthly.service(use, launch_month, [])) for use in monthly.uses)
+
+    def discounting(self) -> Discounting:
+        """Return the discount factors' rule; 0% where none is stated."""
+        from beyond_chinchilla.costs.discounting import Discounting
+
+        return Discounting() if self.file.discounting is None else self.file.discounting.build()
+
+    def api_price(self) -> ApiPrice | None:
+        """Return the price list to buy from instead; None where none is stated, or a model by name."""
+        return None if self.file.buy is None else self.file.buy.build()
+
+    def energy(self) -> Energy | None:
+        """Return how hours become energy and emissions, where the scenario asks for that."""
+        return None if self.file.energy is None else self.file.energy.build()
+
+    def currency(self) -> Currency | None:
+        """Return the second currency, where one is stated."""
+        return None if self.file.currency is None else self.file.currency.build()
+
+    def training_gpu_hours(self, params: float, tokens: float) -> float:
+        """Return the GPU-hours of training a model, failures included.
+
+        Raises
+        ------
+        InputError
+            The scenario has no section on training.
+        """
+        if self.file.training is None:
+            raise InputError(f"{self.name}: needs the section training: its hardware, precision and utilisation")
+        from beyond_chinchilla.costs.flops import training_flops
+        from beyond_chinchilla.scenario.prices import hire_training
+
+        hired = hire_training(self.file.training, [], price=1.0)
+        return training_flops(params, tokens) / (hired.flops_per_second * SECONDS_PER_HOUR)
+
+    def scaled(self, factor: float) -> Scenario:
+        """Return the same scenario with `factor` > 0 times the demand."""
+        if not (math.isfinite(factor) and factor > 0):
+            raise InputError(f"{self.name}: the factor must be above zero and finite, not {factor}")
+        return replace(self, file=self.file.model_copy(update={"demand": self.file.demand.scaled(factor)}))
 
     def compared_models(self) -> list[tuple[str, float, float]]:
         """Return name, total parameters and tokens of the plans to compare."""
         return compared_models(self.file)
 
     def demand(self) -> tuple[float, str]:
-        """Return the demand and its unit, as the scenario states it."""
-        if self.file.demand.tokens is not None:
-            return self.file.demand.tokens, "tokens"
-        assert self.file.demand.requests is not None
-        return self.file.demand.requests, "requests"
+        """Return the demand and its unit, as the scenario states it; by month, the requests of the whole life."""
+        stated = self.file.demand
+        if stated.tokens is not None:
+            return stated.tokens, "tokens"
+        if stated.requests is not None:
+            return stated.requests, "requests"
+        return sum(stated.forecast().requests), "requests"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scenario as plain values; ``Scenario.from_dict`` reads it back."""
-        tree = {**self.file.model_dump(exclude_none=True), "name": self.name}
-        compared = tree.pop("compare")
+        stated = self.file.model_dump(exclude_none=True, exclude_unset=True)
+        tree = {**stated, "objective": self.file.objective, "name": self.name}
+        compared = tree.pop("compare", ())
         return {**tree, "compare": list(compared)} if compared else tree
 
     @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> Scenario:
-        """Check a scenario that was never a file.
+    def from_dict(cls, tree: Mapping[str, Any], *, folder: str | Path = ".") -> Scenario:
+        """Check a scenario that was never a file; files that it names lie in `folder`.
 
         Raises
         ------
@@ -81,7 +171,8 @@ class Scenario:
         >>> scenario.to_dict()["demand"]
         {'tokens': 2000000000000.0}
         """
-        return check(Document(name=printable(str(tree.get("name") or "scenario")), tree=dict(tree)))
+        document = Document(name=printable(str(tree.get("name") or "scenario")), tree=dict(tree))
+        return check(document, attach(document, Path(folder)))
 
 
 def load(path: str | Path, assignments: Iterable[str] = ()) -> Scenario:
@@ -100,20 +191,7 @@ def load(path: str | Path, assignments: Iterable[str] = ()) -> Scenario:
     """
     document = read(path)
     override(document, list(assignments))
-    return check(document, _read_law_file(document, Path(path).parent))
-
-
-def _read_law_file(document: Document, folder: Path) -> list[tuple[Keys, str]]:
-    """Put the law of a JSON file, named relative to the scenario, in the place of its name; return what is wrong."""
-    law = document.tree.get("law")
-    if not (isinstance(law, str) and law.endswith(".json")):
-        return []
-    try:
-        document.tree["law"] = read_law(folder / law)
-    except InputError as error:
-        document.tree["law"] = _PLACEHOLDER["law"]
-        return [(("law",), str(error))]
-    return []
+    return check(document, attach(document, Path(path).parent))
 
 
 def check(document: Document, known: Iterable[tuple[Keys, str]] = ()) -> Scenario:
@@ -126,13 +204,13 @@ def check(document: Document, known: Iterable[tuple[Keys, str]] = ()) -> Scenari
     """
     found = list(known)
     try:
-        file: ScenarioFile | None = ScenarioFile.model_validate(document.tree)
+        file: ScenarioFile | None = ScenarioFile.model_validate(document.tree, context=_currency(document))
     except ValidationError as error:
         file = None
         found += [mistake for part in error.errors() for mistake in _mistakes(part)]
     # A section that is sound by itself still takes part in the checks between sections.
     sections = _sound_sections(document, {keys[0] for keys, _ in found if keys})
-    found += _across(document, sections)
+    found += between_sections(document, sections)
     if file is None or found:
         found.sort(key=lambda item: document.line(item[0]) or 0)
         raise ScenarioError([document.mistake(keys, message) for keys, message in found])
@@ -140,8 +218,46 @@ def check(document: Document, known: Iterable[tuple[Keys, str]] = ()) -> Scenari
     try:
         scenario.to_problem()
     except InputError as error:
-        raise ScenarioError([document.mistake((), line) for line in str(error).splitlines()]) from None
+        raise ScenarioError([_placed(document, line) for line in str(error).splitlines()]) from None
     return scenario
+
+
+# How messages of the modules below begin, and which key they are about.
+_SUBJECTS: dict[str, Keys] = {
+    "fleet: commitment: ": ("serving", "commitment"),
+    "fleet: ": ("serving", "fleet"),
+    "price path: ": ("serving", "price_path"),
+    "forecast: ": ("demand",),
+    "efficiency: ": ("serving", "efficiency"),
+    "KV cache: ": ("serving", "kv_cache"),
+    "no KV cache family": ("serving", "kv_cache"),
+    "serving: a context": ("serving", "context"),
+    "serving: ": ("serving",),
+    **{f"{prefix}{label}: ": ("limits", label) for prefix in ("", "limits.") for label in Limits.model_fields},
+}
+
+
+def _placed(document: Document, line: str) -> str:
+    """Return a mistake of the problem as a whole with the line of the key that it is about."""
+    for start, keys in _SUBJECTS.items():
+        if line.startswith(start):
+            return document.mistake(keys, line.removeprefix(start if start.endswith(": ") else "serving: "))
+    return document.mistake((), line)
+
+
+def _currency(document: Document) -> dict[str, Any] | None:
+    """Return the code and the rate of the file's second currency, as far as they can be read.
+
+    Amounts are read before anything is known to be sound; a wrong rate is a mistake of its own.
+    """
+    stated = document.tree.get("currency")
+    if not isinstance(stated, dict) or not isinstance(stated.get("code"), str):
+        return None
+    try:
+        rate = parse_number(stated.get("per_usd", 1.0))
+    except InputError:
+        rate = 1.0
+    return {"code": stated["code"], "per_usd": rate if rate > 0 else 1.0}
 
 
 # Stands in for a section that has mistakes, so that the others can still be read.
@@ -151,131 +267,39 @@ _PLACEHOLDER: dict[str, Any] = {
     "demand": {"tokens": 1.0},
     "objective": "cost",
     "compare": (),
-    **dict.fromkeys(("name", "training", "serving", "limits", "start_from")),
+    **dict.fromkeys(
+        ("name", "currency", "discounting", "training", "serving", "limits", "start_from", "energy", "buy")
+    ),
 }
 
 
 def _sound_sections(document: Document, bad: set[Any]) -> dict[str, Any]:
     """Return what the sections without mistakes say; None for the others."""
     tree = {key: document.tree.get(key, _PLACEHOLDER[key]) for key in ScenarioFile.model_fields}
-    file = ScenarioFile.model_validate(tree | {key: _PLACEHOLDER[key] for key in bad if key in tree})
+    sound = tree | {key: _PLACEHOLDER[key] for key in bad if key in tree}
+    file = ScenarioFile.model_validate(sound, context=_currency(document))
     unknown = bad | (set(tree) - set(document.tree) - {"objective"})
     return {key: None if key in unknown else getattr(file, key) for key in tree}
-
-
-def _across(document: Document, sections: Mapping[str, Any]) -> list[tuple[Keys, str]]:
-    """Return the mistakes that no section can see alone."""
-    stated = {key for key, value in document.tree.items() if value is not None}
-    found: list[tuple[Keys, str]] = []
-    demand, objective = sections["demand"], sections["objective"]
-    if objective == "loss":
-        found += _for_best_loss(stated, sections)
-    elif "target" not in stated:
-        found.append(((), f"target is missing{_example(('target',))}"))
-    if objective in ("cost", "loss"):
-        found += [
-            ((), f"{key} is missing; objective {objective} needs it (or set objective: flops)")
-            for key in ("training", "serving")
-            if key not in stated
-        ]
-        if demand is not None and demand.tokens is not None:
-            found.append(
-                (
-                    ("demand", "tokens"),
-                    "goes with objective flops; with cost give requests, input_tokens and output_tokens",
-                )
-            )
-    law, target = sections["law"], sections["target"]
-    if law is not None and target is not None:
-        try:
-            target_loss(law_of(law), target)
-        except InputError as error:
-            found.append((("target", *target.model_dump(exclude_none=True)), str(error)))
-    if sections["limits"] is not None and all(sections[key] for key in {"demand", "training", "serving"} & stated):
-        found += _of_limits(sections)
-    for index, item in enumerate(sections["compare"] or ()):
-        try:
-            compared_size(item)
-        except InputError as error:
-            found.append((("compare", index, "model"), str(error)))
-    return found
-
-
-def _of_limits(sections: Mapping[str, Any]) -> list[tuple[Keys, str]]:
-    """Return which limits need a section that is not there, or are not possible under the law."""
-    try:
-        limits = compile_limits(
-            sections["limits"], setting_of(sections["demand"], sections["training"], sections["serving"], [])
-        )
-    except InputError as error:
-        pairs = (line.split(": ", 1) for line in str(error).splitlines())
-        return [(("limits", key), message) for key, message in pairs]
-    found: list[tuple[Keys, str]] = []
-    for limit in limits if sections["law"] is not None else ():
-        try:
-            limit.ratio(law_of(sections["law"]))
-        except InputError as error:
-            found.append((("limits", limit.label, limit.side), str(error).split(": ", 1)[1]))
-    return found
-
-
-def _for_best_loss(stated: set[str], sections: Mapping[str, Any]) -> list[tuple[Keys, str]]:
-    """Return what is wrong with a scenario that asks for the best loss that money buys."""
-    excluded = "does not go with objective loss, which looks for the best one; leave it out"
-    found: list[tuple[Keys, str]] = [((key,), excluded) for key in ("target", "start_from") if key in stated]
-    limits = sections["limits"]
-    if "limits" not in stated or (limits is not None and limits.total_cost is None):
-        found.append(((), "objective loss needs limits: {total_cost: {max: 5M USD}}"))
-    return found
 
 
 def _mistakes(error: Any) -> list[tuple[Keys, str]]:
     """Put one pydantic error into our words; a row of hardware may hold several mistakes."""
     places = error["loc"]
-    befores = (None, *places)
-    keys: Keys = tuple(part for before, part in zip(befores, places, strict=False) if not _is_tag(before, part))
+    keys: Keys = tuple(part for part in places if part not in _TAGS)
     kind, value = error["type"], error["input"]
     if kind == "value_error":
         return [(keys, line) for line in str(error["ctx"]["error"]).splitlines()]
     if kind == "missing":
-        return [(keys[:-1], f"{keys[-1]} is missing{_example(keys)}")]
+        return [(keys[:-1], f"{keys[-1]} is missing{example(keys)}")]
     if kind == "extra_forbidden" and keys[0] == "limits" and keys[-1] == "min":
         return [(keys, f"a floor on {keys[-2]} has no certified optimum; give max, or a min on {', '.join(FLOORS)}")]
     if kind == "extra_forbidden":
         return [(keys, f"unknown key; {nearest(str(keys[-1]), _known_keys(keys[:-1]))}")]
     if kind in ("tuple_type", "list_type"):
-        return [(keys, f"expected a list, got {describe(value)}{_example(keys)}")]
+        return [(keys, f"expected a list, got {describe(value)}{example(keys)}")]
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return [(keys, f"expected keys below it, got {describe(value)}{_example(keys)}")]
+        return [(keys, f"expected keys below it, got {describe(value)}{example(keys)}")]
     return [(keys, error["msg"].lower())]
-
-
-def _is_tag(before: Any, part: Any) -> bool:
-    return part in _TAGS and before in _TAGGED
-
-
-_EXAMPLES = {
-    "law": "law: sardana-2024",
-    "target": "target: {chinchilla: 30B}",
-    "demand": "demand: {requests: 1B, input_tokens: 70, output_tokens: 215}",
-    "training": "training: {hardware: h100-sxm, precision: bf16, mfu: 40%}",
-    "serving": "serving: {hardware: h100-sxm, precision: fp8, prefill_mfu: 50%, decode_mfu: 5%}",
-    "compare": "compare: [{model: llama-3-8b}, {name: ours, params: 8B, tokens: 15T}]",
-    "start_from": "start_from: {params: 7B, tokens: 1T}",
-    "hardware": "hardware: h100-sxm",
-    "precision": "precision: bf16",
-    "mfu": "mfu: 40%",
-    "prefill_mfu": "prefill_mfu: 50%",
-    "decode_mfu": "decode_mfu: 5%",
-    "limits": "limits: {params: {max: 40B}}",
-    "gpus": "gpus: 4096",
-}
-
-
-def _example(keys: Keys) -> str:
-    if len(keys) == 2 and keys[0] == "limits":
-        return f"; write it like {keys[1]}: {{max: ...}}"
-    return f"; write it like {_EXAMPLES[str(keys[-1])]}" if keys and keys[-1] in _EXAMPLES else ""
 
 
 def _known_keys(keys: Keys) -> list[str]:

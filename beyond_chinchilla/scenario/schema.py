@@ -10,20 +10,11 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from beyond_chinchilla.errors import InputError
-from beyond_chinchilla.scenario.fields import (
-    Chip,
-    Choice,
-    HardwareName,
-    LawName,
-    ModelName,
-    Quantity,
-    Section,
-    Share,
-    Span,
-    Text,
-    chip_of,
-)
+from beyond_chinchilla.scenario.compute import Serving, Training, kind_of
+from beyond_chinchilla.scenario.demand import Demand
+from beyond_chinchilla.scenario.fields import Choice, LawName, ModelName, Quantity, Section, Span, Text
 from beyond_chinchilla.scenario.limits import Limits
+from beyond_chinchilla.scenario.money import Buy, Currency, Discounting, Energy
 
 
 class Compared(Section):
@@ -41,11 +32,6 @@ class Compared(Section):
         if (self.model is None) == (len(sized) == 0) or len(sized) == 1:
             raise InputError("give either model: llama-3-8b, or params: 8B and tokens: 15T")
         return self
-
-
-def _kind(value: Any) -> str:
-    """Tell a name from something written out in the file."""
-    return "inline" if isinstance(value, (dict, Section)) else "name"
 
 
 class RangeOfRuns(Section):
@@ -91,8 +77,8 @@ class Target(Section):
     loss: Annotated[float, Quantity("nats/token", "A loss in nats per token.", "1.958")] | None = None
     model: (
         Annotated[
-            Annotated[ModelName, Tag("name")] | Annotated[ModelSize, Tag("inline")],
-            Discriminator(_kind),
+            Annotated[ModelName, Tag("<name>")] | Annotated[ModelSize, Tag("<inline>")],
+            Discriminator(kind_of),
             Field(description="As good as a published model, or as one of {params, tokens}."),
         ]
         | None
@@ -108,91 +94,13 @@ class Target(Section):
         return self
 
 
-class Demand(Section):
-    """What the model will be asked to do over its life."""
-
-    requests: Annotated[float, Quantity("requests", "Requests over the life of the model.", "1B")] | None = None
-    input_tokens: (
-        Annotated[float, Quantity("tokens/request", "Mean input tokens of a request.", "70", zero=True)] | None
-    ) = None
-    output_tokens: (
-        Annotated[float, Quantity("tokens/request", "Mean output tokens of a request.", "215", zero=True)] | None
-    ) = None
-    tokens: (
-        Annotated[
-            float,
-            Quantity("tokens", "All tokens of the model's life, read and written; with objective flops.", "2T"),
-        ]
-        | None
-    ) = None
-
-    @model_validator(mode="after")
-    def one_way(self) -> Demand:
-        """Refuse two ways to state demand, half a way, and none."""
-        by_request = {"requests", "input_tokens", "output_tokens"}
-        stated = {key for key in self.model_fields_set if getattr(self, key) is not None}
-        if "tokens" in stated and stated != {"tokens"}:
-            raise InputError(f"tokens and {', '.join(sorted(stated - {'tokens'}))} are both given; keep one way")
-        if "tokens" not in stated and stated != by_request:
-            missing = ", ".join(sorted(by_request - stated))
-            raise InputError(f"{missing} missing; give requests, input_tokens and output_tokens (or tokens alone)")
-        if self.input_tokens == 0 and self.output_tokens == 0:
-            raise InputError("a request of no tokens at all; give input_tokens or output_tokens above zero")
-        return self
-
-
-class _Compute(Section):
-    hardware: Annotated[
-        Annotated[HardwareName, Tag("name")] | Annotated[dict[str, Any], Chip(), Tag("inline")],
-        Discriminator(_kind),
-        Field(
-            description="A chip of the catalogue, {base: NAME, ...} with fields changed, or a whole chip: "
-            "{name, peak, memory, bandwidth}."
-        ),
-    ]
-    precision: Annotated[str, Text("Precision of the arithmetic: bf16, fp8, int8 ...")]
-    price: (
-        Annotated[
-            float,
-            Quantity(
-                "USD/hour",
-                "Price of one chip; left out, the catalogue's dated price is used.",
-                "1.50 USD/hour",
-            ),
-        ]
-        | None
-    ) = None
-
-    @model_validator(mode="after")
-    def chip_can_do_it(self) -> _Compute:
-        """Refuse a chip that is wrongly written, lacks the precision, or has no price."""
-        chip = chip_of(self.hardware)
-        chip.peak_flops(self.precision)
-        if self.price is None and chip.default_price is None:
-            raise InputError(f"{chip.name} has no list price on demand; give price, such as 2.50 USD/hour")
-        return self
-
-
-class Training(_Compute):
-    """What training runs on."""
-
-    mfu: Annotated[float, Share("Model FLOPs utilisation of training.", "50%")]
-
-
-class Serving(_Compute):
-    """What serving runs on, at a fixed utilisation by phase (Sardana et al. 2024, Eq. 6)."""
-
-    prefill_mfu: Annotated[float, Share("Model FLOPs utilisation while reading the input.", "50%")]
-    decode_mfu: Annotated[float, Share("Model FLOPs utilisation while writing the output.", "1%")]
-
-
 class ScenarioFile(Section):
     """A scenario: which model to train for a stated quality, demand and prices."""
 
     name: Annotated[str, Text("What to call the plan; the file's name if left out.")] | None = None
     law: Annotated[
-        Annotated[LawName, Tag("name")] | Annotated[InlineLaw, Tag("inline")],
-        Discriminator(_kind),
+        Annotated[LawName, Tag("<name>")] | Annotated[InlineLaw, Tag("<inline>")],
+        Discriminator(kind_of),
         Field(description="A law of the catalogue, a law.json that bc-opt fit wrote, or {E, A, alpha, B, beta}."),
     ]
     target: Annotated[Target | None, Field(description="The quality to reach; none with objective loss.")] = None
@@ -201,6 +109,8 @@ class ScenarioFile(Section):
         str,
         Choice("Least cost or FLOPs over the model's life, or least loss for a total_cost.", ("cost", "flops", "loss")),
     ] = "cost"
+    currency: Annotated[Currency | None, Field(description="A second currency, at a stated rate.")] = None
+    discounting: Annotated[Discounting | None, Field(description="What later money is worth today.")] = None
     training: Training | None = None
     serving: Serving | None = None
     limits: Limits | None = None
@@ -208,6 +118,8 @@ class ScenarioFile(Section):
     start_from: Annotated[
         ModelSize | None, Field(description="A model that is trained already and goes on: its size stays.")
     ] = None
+    energy: Annotated[Energy | None, Field(description="For the report of energy and emissions.")] = None
+    buy: Annotated[Buy | None, Field(description="What one could buy instead, beside the plan.")] = None
 
 
 def json_schema() -> dict[str, Any]:

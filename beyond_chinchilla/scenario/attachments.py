@@ -1,0 +1,138 @@
+"""Files that a scenario names beside itself: each is read once, and what it says stands in its place.
+
+So a loaded scenario needs no file any more: it can be written out, changed and read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.scenario.demand import WAYS
+from beyond_chinchilla.scenario.document import Document, Keys
+from beyond_chinchilla.scenario.law_file import read_law
+
+# Stands in for a law whose file cannot be read, so that the rest can be checked.
+_SOME_LAW = "hoffmann-2022"
+
+
+def attach(document: Document, folder: Path) -> list[tuple[Keys, str]]:
+    """Put what the named files say in the place of their names; return what is wrong, by key.
+
+    Parameters
+    ----------
+    document : Document
+        Changed in place.
+    folder : Path
+        The scenario's: names are relative to it.
+    """
+    found: list[tuple[Keys, str]] = []
+    for keys, read in _READERS.items():
+        *sections, key = keys
+        section: Any = document.tree
+        for part in sections:
+            section = section.get(part) if isinstance(section, dict) else None
+        name = section.get(key) if isinstance(section, dict) else None
+        # Anything else is no name, and told by the schema; a number may be one.
+        if not isinstance(section, dict) or isinstance(name, bool) or not isinstance(name, (str, int, float)):
+            continue
+        if sections:
+            # An alias may share this mapping with another place: change a copy.
+            section = document.tree[str(sections[0])] = dict(section)
+        try:
+            read(section, folder)
+        except InputError as error:
+            found += [(keys, line) for line in str(error).splitlines()]
+    return found
+
+
+def _law(tree: dict[str, Any], folder: Path) -> None:
+    name = tree["law"]
+    if isinstance(name, str) and name.endswith(".json"):
+        tree["law"] = _SOME_LAW
+        tree["law"] = read_law(folder / name)
+
+
+def _forecast(demand: dict[str, Any], folder: Path) -> None:
+    """Take the months of a book, and its shares where the scenario does not state its own."""
+    name, sheet = str(demand.pop("file")), demand.pop("sheet", None)
+    ways = [key for key in WAYS if demand.get(key) is not None]
+    if ways:
+        raise InputError(f"file and {ways[0]} are both given; keep one")
+    stated = set(demand)
+    # Where the file cannot be read, the rest is checked as if it stated one request.
+    demand["table"] = [{"month": "1", "requests": 1.0, "input_tokens": 1.0, "output_tokens": 1.0}]
+    path = beside(folder, name)
+    from beyond_chinchilla.tables.forecasts import read_forecast  # pandas: only for who has a forecast in a file
+
+    table = read_forecast(path, None if sheet is None else str(sheet))
+    demand["table"] = [dict(row) for row in table.rows]
+    shares = {"cached_share": table.cached_share, "batch_share": table.batch_share}
+    demand |= {key: share for key, share in shares.items() if share is not None and key not in stated}
+    demand.setdefault("source", table.place[:200])
+
+
+def _trace(demand: dict[str, Any], folder: Path) -> None:
+    """Take lengths and profile of a trace where the scenario does not state its own."""
+    name = str(demand.pop("trace"))
+    stated = {key for key, value in demand.items() if value is not None}
+    demand.setdefault("input_tokens", 1.0)
+    demand.setdefault("output_tokens", 1.0)
+    path = beside(folder, name)
+    from beyond_chinchilla.tables.traces import read_trace  # pandas: only for who has a trace
+
+    trace = read_trace(path)
+    demand |= {key: value for key, value in trace.forecast_lengths().items() if key not in stated}
+    by_month = stated & {"months", "table", "requests_per_month", "requests_per_day", "users"}
+    if by_month and not stated & {"hourly_profile", "peak_to_mean"}:
+        demand["hourly_profile"] = list(trace.profile.hours)
+    if "source" not in stated:
+        demand["source"] = f"{name}: {trace.requests:,} requests ({trace.format})"[:200]
+
+
+def _prices(serving: dict[str, Any], folder: Path) -> None:
+    """Take the cheapest price on demand of each chip that a price list has; the others keep the catalogue's."""
+    name = str(serving.pop("prices"))
+    clash = [key for key in ("price", "purchase") if serving.get(key) is not None]
+    if clash:
+        raise InputError(f"prices and {clash[0]} are both given; keep one")
+    path = beside(folder, name)
+    from beyond_chinchilla.tables.prices import read_prices  # pandas: only for who has a price list
+
+    prices = read_prices(path).price_table()
+    stated = serving.get("hardware")
+    chips = [chip for chip in (stated if isinstance(stated, list) else [stated]) if isinstance(chip, str)]
+    found = {chip: prices[chip] for chip in chips if chip in prices}
+    if not found:
+        known = ", ".join(sorted(prices)) or "none of the catalogue"
+        raise InputError(f"'{name[:60]}' has no price on demand for {', '.join(chips) or 'this chip'}; it has {known}")
+    serving["price"] = found
+    serving.setdefault("price_source", f"cheapest on demand in {name}"[:200])
+
+
+def beside(folder: Path, name: str) -> Path:
+    """Return the path of a file that lies beside a scenario, or in a folder below.
+
+    Raises
+    ------
+    InputError
+        An absolute path, or one that leads out of the folder: a scenario from elsewhere must not read this machine.
+    """
+    path = folder / name
+    try:
+        inside = not Path(name).is_absolute() and path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):
+        raise InputError(f"'{name[:60]}' is no file name") from None
+    if not inside:
+        raise InputError(f"'{name[:60]}' lies outside the scenario's folder; put the file beside the scenario")
+    return path
+
+
+_READERS: dict[Keys, Callable[[dict[str, Any], Path], None]] = {
+    ("law",): _law,
+    ("demand", "file"): _forecast,
+    ("demand", "trace"): _trace,
+    ("serving", "prices"): _prices,
+}
