@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.errors import InputError
-from beyond_chinchilla.optimise.locate import assess, locate
+from beyond_chinchilla.optimise.locate import assess, locate, unlimited
 from beyond_chinchilla.optimise.plan import Candidate
 from beyond_chinchilla.optimise.problem import Problem
 
@@ -59,9 +59,9 @@ def compare(problem: Problem, name: str, *, params: float, tokens: float) -> Com
             raise InputError(f"compare {name}: {label} must be above zero and finite, not {value}")
     law = problem.law
     candidate = assess(problem, float(law.counted_params(params)), tokens)
-    equal = replace(problem, target_loss=candidate.loss, limits=())
+    equal = replace(unlimited(problem), target_loss=candidate.loss)
     best = locate(equal)
-    least = float(equal.counted_cost.value({"params": best.params, "tokens": best.tokens}))
+    least = assess(equal, best.params, best.tokens, best.variables).total
     # The given model is one of those that the optimum beats: below zero is rounding.
     fraction = max(candidate.total / least - 1.0, 0.0)
     return Comparison(

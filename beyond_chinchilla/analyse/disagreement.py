@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.laws import catalogue
-from beyond_chinchilla.optimise.locate import kappa_of, locate, savings
+from beyond_chinchilla.optimise.locate import kappa_of, locate, savings, unlimited
 from beyond_chinchilla.optimise.problem import Problem
 
 
@@ -60,7 +60,7 @@ def other_laws(problem: Problem) -> list[Opinion]:
         if name == problem.law.name or law.counts != problem.law.counts:
             continue
         target = float(law.compute_optimal(params=law.counted_params(size)).loss)
-        opinions.append(_opinion(replace(problem, law=law, target_loss=target, limits=(), notes=())))
+        opinions.append(_opinion(replace(unlimited(problem), law=law, target_loss=target, notes=())))
     return opinions
 
 

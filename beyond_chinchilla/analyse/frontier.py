@@ -13,7 +13,7 @@ from beyond_chinchilla.analyse.disagreement import equivalent_size
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.optimise.best_loss import BUDGET, solve_loss
 from beyond_chinchilla.optimise.limits import Limit
-from beyond_chinchilla.optimise.locate import locate, savings
+from beyond_chinchilla.optimise.locate import assess, locate, savings
 from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.solver import solve
@@ -91,6 +91,8 @@ def trace(
         raise InputError(f"--over {over}: trace one of {', '.join(OVERS)}")
     if not 2 <= points <= MAX_POINTS:
         raise InputError(f"--points {points}: give 2 to {MAX_POINTS:,}")
+    if over == "budget":
+        _refuse_months(problem)
     centre = {"target": equivalent_size, "demand": lambda _: 1.0, "budget": _bill}[over](problem)
     low = centre / _SPANS[over] if low is None else low
     high = centre * _SPANS[over] if high is None else high
@@ -104,7 +106,8 @@ def break_even(problem: Problem, fractions: Sequence[float] = (0.01, 0.05, 0.10)
     """Return for each saving the demand, relative to the problem's, from which the plan saves that much.
 
     Savings against the Chinchilla model rise with demand, so that bisection finds the point; None where no demand
-    within twelve orders of magnitude gets there (a limit may stand in the way).
+    within twelve orders of magnitude gets there (a limit may stand in the way), 0 where next to none is enough (paid
+    data, say, asks for a larger model as well).
     """
     return [(fraction, _demand_for(problem, fraction)) for fraction in fractions]
 
@@ -112,7 +115,13 @@ def break_even(problem: Problem, fractions: Sequence[float] = (0.01, 0.05, 0.10)
 def scale_demand(problem: Problem, factor: float) -> Problem:
     """Return the problem with every term that demand drives multiplied, in the bill and in the limits."""
     limits = tuple(replace(limit, quantity=_scaled(limit.quantity, factor)) for limit in problem.limits)
-    return replace(problem, cost=_scaled(problem.cost, factor), flops=_scaled(problem.flops, factor), limits=limits)
+    return replace(
+        problem,
+        cost=_scaled(problem.cost, factor),
+        flops=_scaled(problem.flops, factor),
+        limits=limits,
+        bill=None if problem.bill is None else problem.bill.scaled(factor),
+    )
 
 
 def _scaled(posynomial: Posynomial, factor: float) -> Posynomial:
@@ -124,7 +133,14 @@ def _bill(problem: Problem) -> float:
     if problem.objective == "loss":
         return next(limit.bound for limit in problem.limits if limit.label == BUDGET)
     located = locate(replace(problem, limits=()))
-    return float(problem.counted_cost.value({"params": located.params, "tokens": located.tokens}))
+    return assess(problem, located.params, located.tokens, located.variables).total
+
+
+def _refuse_months(problem: Problem) -> None:
+    if problem.bill is not None:
+        raise InputError(
+            f"{problem.name}: a budget is spent over the life as a whole, not by month; vary the target or the demand"
+        )
 
 
 def _at_size(problem: Problem, size: float) -> Point:
@@ -142,7 +158,14 @@ def _at_budget(problem: Problem, budget: float) -> Point:
 
 
 def with_budget(problem: Problem, budget: float) -> Problem:
-    """Return the problem with a ceiling on the whole bill, in place of one that it may have."""
+    """Return the problem with a ceiling on the whole bill, in place of one that it may have.
+
+    Raises
+    ------
+    InputError
+        What serving costs is known by month: the best loss for a budget is not.
+    """
+    _refuse_months(problem)
     others = tuple(limit for limit in problem.limits if limit.label != BUDGET)
     unit = problem.cost.unit
     ceiling = Limit(label=BUDGET, side="max", quantity=problem.cost, bound=budget, unit=unit, each=unit)
@@ -156,9 +179,16 @@ def _demand_for(problem: Problem, fraction: float) -> float | None:
         return located.found and savings(scaled, located) >= fraction
 
     low, high = _LEAST_FACTOR, _MOST_FACTOR
-    if not saves(high) or saves(low):
+    if problem.bill is not None:
+        # A fleet of 1e12 times the GPUs is no fleet; and each step is a geometric program.
+        low, high, steps = 0.5 * low, 0.5 * high, 24
+    else:
+        steps = 60
+    if saves(low):
+        return 0.0
+    if not saves(high):
         return None
-    for _ in range(60):
+    for _ in range(steps):
         middle = 0.5 * (low + high)
         low, high = (low, middle) if saves(middle) else (middle, high)
     return math.exp(high)

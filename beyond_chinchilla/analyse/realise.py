@@ -318,7 +318,8 @@ def _train(problem: Problem, size: int, digits: int, batch: int | None) -> Candi
     for least in (needed, needed * (1.0 + 1e-9)):
         tokens = float(round_up(least, digits) if batch is None else math.ceil(least / batch) * batch)
         if float(problem.law.loss(counted, tokens)) <= problem.target_loss:
-            return None if problem.broken(counted, tokens) else assess(problem, counted, tokens)
+            candidate = assess(problem, counted, tokens)
+            return None if candidate.breaks else candidate
     return None
 
 

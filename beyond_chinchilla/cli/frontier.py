@@ -14,6 +14,7 @@ from beyond_chinchilla.units import format_amount, format_number, format_percent
 
 if TYPE_CHECKING:
     from beyond_chinchilla.optimise.problem import Problem
+    from beyond_chinchilla.scenario.load import Scenario
 
 _TITLES = {"target": "Chinchilla size", "demand": "x demand", "budget": "budget"}
 
@@ -50,7 +51,8 @@ def command(
     from beyond_chinchilla.scenario.load import load
 
     chosen = out.choose_format(format_, output)
-    problem = load(scenario, assignments).to_problem()
+    loaded = load(scenario, assignments)
+    problem, runs_on = _problem(loaded)
     _refuse_senseless(problem, over)
     unit = {"target": "params", "demand": "", "budget": problem.cost.unit}[over]
     ends = [_read(option, end, unit) for option, end in (("--from", low), ("--to", high))]
@@ -67,14 +69,35 @@ def command(
         note = f"{problem.name}, law {problem.law.name}; saved: against the Chinchilla model of equal loss."
         if over == "budget" or problem.objective == "loss":
             note = f"{problem.name}, law {problem.law.name}; saved: loss against Chinchilla's ratio for the same money."
-        out.show(lambda console: tables.print_table(console, heads, cells, note), output)
+        out.show(lambda console: tables.print_table(console, heads, cells, f"{note}{runs_on}"), output)
     if all(point.plan.best is None for point in found):
         click.echo(f"{problem.name}: no plan anywhere on this line: {found[0].plan.warnings[0]}", err=True)
         raise click.exceptions.Exit(1)
 
 
+def _problem(scenario: Scenario) -> tuple[Problem, str]:
+    """Return the problem to vary and, where there are several to choose from, which of them that is.
+
+    To choose chips and launch anew at every point would take minutes.
+    """
+    problem = scenario.to_problem()
+    if problem.bill is None:
+        return problem, ""
+    from beyond_chinchilla.analyse.deployment import problem_of
+    from beyond_chinchilla.optimise.solver import solve
+
+    plan = solve(scenario)
+    if plan.best is None:
+        return problem, ""
+    return problem_of(scenario, plan), f" Everywhere on {plan.choice}, launched as in its plan." if plan.choice else ""
+
+
 def _refuse_senseless(problem: Problem, over: str) -> None:
     """Refuse to vary what the scenario does not have."""
+    if over == "budget" and problem.bill is not None:
+        raise InputError(
+            f"{problem.name}: a budget is spent over the life as a whole, not by month; use --over target or demand"
+        )
     if over == "target" and problem.objective == "loss":
         raise InputError(f"{problem.name}: objective loss has no target to vary; use --over budget or demand")
     if over == "budget" and problem.start_from is not None:

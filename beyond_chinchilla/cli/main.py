@@ -12,7 +12,9 @@ import click
 from beyond_chinchilla.errors import BeyondChinchillaError, printable
 
 # One file a command, imported when it is called: a cold start counts milliseconds.
-COMMANDS = ("solve", "frontier", "fit", "race", "laws", "hardware", "models", "new", "schema")
+COMMANDS = ("solve", "frontier", "capacity", "import", "fit", "race", "laws", "hardware", "models", "new", "schema")
+# Of a command that is a word of Python's own.
+_MODULES = {"import": "import_"}
 _OWN_OPTIONS = {"-h", "--help", "--version"}
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -30,7 +32,7 @@ class _Commands(click.Group):
         # Imports make many objects and no garbage: looking for it meanwhile only slows a cold start.
         gc.disable()
         try:
-            module = importlib.import_module(f"beyond_chinchilla.cli.{cmd_name}")
+            module = importlib.import_module(f"beyond_chinchilla.cli.{_MODULES.get(cmd_name, cmd_name)}")
         finally:
             gc.enable()
         command: click.Command = module.command

@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.files import unwritable, write_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 FORMATS = ("text", "json", "csv", "markdown")
 EXTENSIONS = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "text"}
+# Written by some commands, to a file alone.
+WORKBOOK = {".xlsx": "workbook"}
+PARQUET = {".parquet": "parquet"}
 
 # Nothing wraps a pipe or a file but the reader's patience.
 PIPED_WIDTH = 100
@@ -37,8 +41,15 @@ def output_options(function: F) -> F:
     )
 
 
-def choose_format(format_: str | None, output: Path | None) -> str:
+def choose_format(format_: str | None, output: Path | None, more: Mapping[str, str] | None = None) -> str:
     """Return the format of ``--format`` and ``--output``, which must not disagree.
+
+    Parameters
+    ----------
+    format_, output
+        The two options.
+    more : mapping of str to str, optional
+        Formats by extension that only this command writes, and only to files.
 
     Raises
     ------
@@ -47,9 +58,10 @@ def choose_format(format_: str | None, output: Path | None) -> str:
     """
     if output is None:
         return format_ or "text"
-    meant = EXTENSIONS.get(output.suffix.lower())
+    known = EXTENSIONS | dict(more or {})
+    meant = known.get(output.suffix.lower())
     if meant is None:
-        raise InputError(f"--output {output}: cannot write '{output.suffix}' files; use one of {' '.join(EXTENSIONS)}")
+        raise InputError(f"--output {output}: cannot write '{output.suffix}' files; use one of {' '.join(known)}")
     if format_ not in (None, meant):
         raise InputError(f"--output {output} means {meant}, but --format says {format_}; keep one of them")
     return meant
@@ -67,41 +79,13 @@ def emit(text: str, output: Path | None) -> None:
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
             raise unwritable("standard output", error) from None
         return
-    write_whole(output, text)
+    emit_file(text, output)
+
+
+def emit_file(content: str | bytes, output: Path) -> None:
+    """Write a result to a file and say so on stderr."""
+    write_whole(output, content)
     click.echo(f"wrote {output}", err=True)
-
-
-def unwritable(place: object, error: OSError | ValueError) -> InputError:
-    """Say where a result could not go, and why."""
-    return InputError(f"{place}: cannot be written: {getattr(error, 'strerror', None) or error}")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file by way of a temporary one beside it: the old file or the new one, never half.
-
-    Raises
-    ------
-    InputError
-        The place cannot be written.
-    """
-    import tempfile  # 8 ms with what it imports: not for a page on the terminal
-
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        # mkstemp makes private files; a result gets the permissions of any new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except (OSError, ValueError) as error:
-        raise unwritable(path, error) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def show(draw: Callable[[Console], None], output: Path | None) -> None:

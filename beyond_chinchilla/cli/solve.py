@@ -61,16 +61,19 @@ def command(
     bc-opt scenarios/1B-requests.yaml --realise --break-even --verify
     bc-opt scenarios/*.yaml --format csv
     """
-    chosen = out.choose_format(format_, output)
+    chosen = out.choose_format(format_, output, out.WORKBOOK | out.PARQUET)
     asked = {"--verify": verify, "--break-even": break_even, "--realise": realise}
     _refuse_senseless([option for option, is_set in asked.items() if is_set], vocabulary, chosen)
     loaded = _load_all(scenarios, assignments)
-    problems = [scenario.to_problem() for scenario in loaded]
-    plans = [solve(problem, method) for problem in problems]
+    solved = [_solve(scenario, method) for scenario in loaded]
+    problems, plans = [problem for problem, _ in solved], [plan for _, plan in solved]
     extras = []
     for scenario, problem, plan in zip(loaded, problems, plans, strict=True):
         extra = _Extras()
         if plan.best is not None:
+            # A page of several is one line each; a row of figures has no place for the rest.
+            if chosen == "json" or (len(plans) == 1 and chosen in ("text", "markdown")):
+                _add_service(extra, scenario, plan)
             _add_comparisons(extra, scenario, problem, plan)
             if break_even:
                 _add_break_even(extra, scenario, problem)
@@ -79,7 +82,13 @@ def command(
         if verify:
             _add_verification(extra, problem, plan)
         extras.append(extra)
-    if len(plans) > 1:
+    if chosen == "workbook":
+        assert output is not None
+        _workbook(output, list(zip(loaded, problems, plans, strict=True)))
+    elif chosen == "parquet":
+        assert output is not None
+        out.emit_file(tables.to_parquet([rows.flat(plan) for plan in plans]), output)
+    elif len(plans) > 1:
         _several(plans, extras, chosen, output)
     else:
         _one(problems[0], plans[0], extras[0], chosen, output)
@@ -94,10 +103,10 @@ def _refuse_senseless(asked: Sequence[str], vocabulary: int | None, chosen: str)
     """Refuse options that would be ignored."""
     if vocabulary is not None and "--realise" not in asked:
         raise InputError("--vocabulary goes with --realise")
-    if asked and chosen == "csv":
-        raise InputError(
-            f"{' and '.join(asked)}: no place for that in the one row of a csv; use text, json or markdown"
-        )
+    places = {"csv": "the one row of a csv", "parquet": "the one row of a parquet file", "workbook": "a workbook"}
+    if asked and chosen in places:
+        place = places[chosen]
+        raise InputError(f"{' and '.join(asked)}: no place for that in {place}; use text, json or markdown")
 
 
 def _load_all(paths: tuple[str, ...], assignments: tuple[str, ...]) -> list[Scenario]:
@@ -112,6 +121,28 @@ def _load_all(paths: tuple[str, ...], assignments: tuple[str, ...]) -> list[Scen
     if mistakes:
         raise ScenarioError(mistakes)
     return loaded
+
+
+def _solve(scenario: Scenario, method: str) -> tuple[Problem, Plan]:
+    """Return a scenario's plan and the problem whose optimum it is: of several ways to serve, the chosen one."""
+    problem = scenario.to_problem()
+    if problem.bill is None:
+        return problem, solve(problem, method)
+    from beyond_chinchilla.analyse.deployment import problem_of
+
+    plan = solve(scenario, method)
+    return problem_of(scenario, plan), plan
+
+
+def _add_service(extra: _Extras, scenario: Scenario, plan: Plan) -> None:
+    file = scenario.file
+    if plan.serving is None and not (file.currency or file.energy or file.buy):
+        return
+    from beyond_chinchilla.report.serving import parts
+
+    found, record = parts(scenario, plan)
+    extra.parts += found
+    extra.record |= record
 
 
 def _add_comparisons(extra: _Extras, scenario: Scenario, problem: Problem, plan: Plan) -> None:
@@ -167,6 +198,13 @@ def _add_verification(extra: _Extras, problem: Problem, plan: Plan) -> None:
     found = verify_loss(problem) if problem.objective == "loss" else verify(problem)
     extra.parts.append(blocks.verification(found, found=plan.best is not None))
     extra.record["verification"] = found
+
+
+def _workbook(output: Path, entries: Sequence[tuple[Scenario, Problem, Plan]]) -> None:
+    from beyond_chinchilla.sheets.write import write_workbook
+
+    write_workbook(output, entries)
+    click.echo(f"wrote {output}", err=True)
 
 
 def _one(problem: Problem, plan: Plan, extra: _Extras, chosen: str, output: Path | None) -> None:

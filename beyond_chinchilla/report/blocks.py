@@ -27,6 +27,10 @@ _STEPS = {
     "training_gpu_hours": (1e6, "1M {more} GPU-hours of training"),
     "serving_memory": (1.0, "one {more} GB of serving memory on each GPU"),
     "time_per_output_token": (1.0, "one {more} ms per output token"),
+    "time_to_first_token": (1.0, "one {more} ms to the first token"),
+    "serving_hbm": (1.0, "one {more} GB of memory on each replica"),
+    "gpus": (1.0, "one {more} GPU at the busiest hour"),
+    "launch": (1.0, "one {more} month of training"),
     "cost_per_million_output_tokens": (1.0, "$1 {more} per million output tokens"),
 }
 
@@ -59,24 +63,29 @@ def limits(plan: Plan) -> list[Block]:
         return []
     cells = [
         [
-            f"{row.label.replace('_', ' ')} {row.side}",
+            f"{_named(row.label)} {row.side}",
             format_amount(row.value, row.unit),
             format_amount(row.bound, row.unit),
-            "redundant" if row.redundant else "binds" if row.binding else "slack",
+            "binds, free" if row.free else "redundant" if row.redundant else "binds" if row.binding else "slack",
             f"{row.elasticity:+.3f}" if row.binding else "",
         ]
         for row in plan.limits
     ]
     worth = [_worth(row) for row in plan.limits if row.shadow_price > 0]
     if plan.baseline.breaks:
-        broken = ", ".join(label.replace("_", " ") for label in plan.baseline.breaks)
+        broken = ", ".join(_named(label) for label in plan.baseline.breaks)
         worth.append(f"The Chinchilla model breaks: {broken}.")
     return [Block("Limits", ["limit", "plan", "bound", "", "elasticity"], cells, worth, frozenset({0, 3}))]
 
 
+def _named(label: str) -> str:
+    """Return what a page calls a limit."""
+    return label.replace("_", " ").replace("hbm", "HBM")
+
+
 def _worth(row: LimitRow) -> str:
     """Say what slack in a binding limit is worth, at the margin."""
-    step, phrase = _STEPS.get(row.label, (1.0, f"one {{more}} {row.each} of {row.label.replace('_', ' ')}"))
+    step, phrase = _STEPS.get(row.label, (1.0, f"one {{more}} {row.each} of {_named(row.label)}"))
     unit = row.price_unit.split(" per ")[0]
     amount = format_amount(row.shadow_price * step, unit)
     if row.side == "min":
@@ -109,10 +118,14 @@ def comparisons(found: Sequence[Comparison]) -> Block:
 def break_even(found: Sequence[tuple[float, float | None]], demand: float, unit: str) -> Block:
     """Return the demand from which the plan saves each fraction; `demand` [unit] is the scenario's own."""
     lines = [
-        f"saves {format_percent(fraction, 0)} from {format_number(factor * demand)} {unit} "
-        f"({format_times(factor)} this scenario's)"
-        if factor is not None
-        else f"saves {format_percent(fraction, 0)} at no demand"
+        f"saves {format_percent(fraction, 0)} "
+        + (
+            "at no demand"
+            if factor is None
+            else f"from {format_number(factor * demand)} {unit} ({format_times(factor)} this scenario's)"
+            if factor
+            else "at any demand"
+        )
         for fraction, factor in found
     ]
     return Block("Break-even demand against Chinchilla", lines=lines)

@@ -18,7 +18,7 @@ def page(plan: Plan, opinions: Sequence[Opinion] = (), size: float | None = None
     lines = [f"# {escape(plan.name)}", "", f"**{rows.headline(plan)}**", ""]
     lines += [escape(rows.subtitle(plan)), ""]
     if plan.best is None:
-        return "\n".join([*lines, *_bullets("Why", plan.warnings), *render(extras), ""])
+        return "\n".join([*lines, *_bullets("Why", rows.why(plan)), *render(extras), ""])
     lines += table(
         ["", "plan", "Chinchilla", "ratio"],
         [[row.label, row.plan, row.baseline, row.ratio] for row in (*rows.sizes(plan), *rows.terms(plan))],

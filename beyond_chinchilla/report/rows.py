@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,10 @@ from beyond_chinchilla.analyse.disagreement import Opinion
 from beyond_chinchilla.optimise.advice import NEGLIGIBLE_KAPPA
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.units import format_amount, format_number, format_percent, format_size, format_times
+
+# A figure with its unit's prefix, as reasons quote them; and how many choices a line names that fail alike.
+_NUMBER = re.compile(r"\d[\d.,]*\w*")
+_MOST_ALIKE = 7
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,29 @@ def terms(plan: Plan) -> list[Row]:
     labels = dict.fromkeys([*best.terms, *base.terms])
     rows = [_row(label, best.terms.get(label, 0.0), base.terms.get(label, 0.0), unit) for label in labels]
     return [*rows, _row("total", best.total, base.total, unit, total=True)]
+
+
+def why(plan: Plan) -> list[str]:
+    """Return why there is no plan, and what else is worth knowing; choices that fail alike share a line.
+
+    Alike: the same words, whatever the numbers. The first choice of each kind is quoted.
+    """
+    alike: dict[str, list[str]] = {}
+    for row in plan.choices:
+        alike.setdefault(_NUMBER.sub("#", row.reason), []).append(row.label)
+    own = {f"{row.label}: {row.reason}": row for row in plan.choices}
+    lines = []
+    for warning in plan.warnings:
+        row = own.get(warning)
+        if row is None:
+            lines.append(warning)
+            continue
+        first, *others = alike[_NUMBER.sub("#", row.reason)]
+        if row.label == first:
+            more = f" and {len(others) - _MOST_ALIKE} more" if len(others) > _MOST_ALIKE else ""
+            same = f"; likewise, with its own numbers, {', '.join(others[:_MOST_ALIKE])}{more}" if others else ""
+            lines.append(f"{warning}{same}")
+    return lines
 
 
 def drivers(plan: Plan) -> list[str]:
@@ -147,6 +175,17 @@ def flat(plan: Plan) -> dict[str, Any]:
     record |= {"range_1_percent_low": low, "range_1_percent_high": high}
     record |= {"kkt_residual": plan.kkt_residual, "duality_gap": plan.duality_gap}
     record["warnings"] = " | ".join(plan.warnings)
+    return record | _of_service(plan)
+
+
+def _of_service(plan: Plan) -> dict[str, Any]:
+    """Return what only a plan that is served by month has; no column of a table without one."""
+    if plan.serving is None:
+        return {}
+    record: dict[str, Any] = {"nominal_total": plan.best.nominal_total if plan.best else None, "choice": plan.choice}
+    record |= {f"serving_{key}": value for key, value in plan.serving.items()}
+    if plan.launch is not None:
+        record |= {"launch_month": plan.launch.month, "training_months": plan.launch.training_months}
     return record
 
 
@@ -202,6 +241,9 @@ def _figures(candidate: Candidate | None, like: Candidate) -> dict[str, Any]:
     """Return the figures of a candidate by name, each cost term as its own; all None without a candidate."""
     record = (candidate or like).to_dict()
     record |= {f"term_{term['label']}": term["value"] for term in record.pop("terms")}
+    # Those of the plan stand among the figures of its service.
+    for key in ("variables", "nominal_total"):
+        record.pop(key, None)
     return record if candidate else dict.fromkeys(record)
 
 

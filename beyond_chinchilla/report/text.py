@@ -47,7 +47,7 @@ def print_page(
     say(console, rows.subtitle(plan), style="dim")
     console.print()
     if plan.best is None:
-        _section(console, "Why", list(plan.warnings))
+        _section(console, "Why", rows.why(plan))
         for block in extras:
             draw(console, block)
         return

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import served
 from hypothesis import given, settings
 from strategies import general_problems, limit, log_floats, problems
 
@@ -228,7 +229,8 @@ def test_scaled_demand_reaches_into_the_limits() -> None:
     limits = (limit("serving_cost", "max", 5e5, serving), limit("params", "max", 20e9))
     scaled = scale_demand(replace(REQUESTS, limits=limits), 3.0)
     assert [one.bound for one in scaled.limits] == [5e5, 20e9]
-    assert scaled.limits[0].value(7e9, 2e12) == pytest.approx(3 * limits[0].value(7e9, 2e12), rel=1e-14)
+    point = {"params": 7e9, "tokens": 2e12}
+    assert scaled.limits[0].value(point) == pytest.approx(3 * limits[0].value(point), rel=1e-14)
     assert scaled.limits[1] == limits[1]
 
 
@@ -296,3 +298,49 @@ def test_savings_that_a_limit_rules_out_have_no_break_even() -> None:
     assert one is not None
     assert ten is None
     assert break_even(REQUESTS, (1.0, 1.5)) == [(1.0, None), (1.5, None)]
+
+
+# Serving by month
+
+
+# 12 GPUs are always on: as many as the demand just keeps busy.
+FLEET = served.scenario(serving={"fleet": {"floor": 12}})
+
+
+def test_a_line_over_demand_bends_where_the_fleet_outgrows_its_floor() -> None:
+    problem = FLEET.to_problem()
+    points = trace(problem, "demand", points=4, low=0.001, high=10.0)
+    idle, _, same, busy = (one.total for one in _bests(points))
+    assert idle == pytest.approx(same, rel=1e-9)
+    assert busy > 2 * idle
+    for point in points:
+        own = _best(solve(FLEET.scaled(point.at).to_problem()))
+        assert _best(point.plan).total == pytest.approx(own.total, rel=1e-9)
+    # Next to nobody asks: only what is always on is paid, and a smaller model saves nothing.
+    assert points[0].plan.savings_fraction == pytest.approx(0.0, abs=1e-9)
+    assert points[-1].plan.savings_fraction > 0.1
+
+
+def test_a_line_over_quality_asks_for_the_bill_of_each_model() -> None:
+    points = trace(FLEET.to_problem(), "target", points=3, low=5e9, high=20e9)
+    assert _rises([one.total for one in _bests(points)])
+    for point in points:
+        assert point.plan.baseline.params == pytest.approx(point.at, rel=1e-9)
+        assert _best(point.plan).variables.keys() == {"batch", "step_time"}
+
+
+def test_break_even_with_a_fleet_is_where_the_plan_saves_that_much() -> None:
+    problem = FLEET.to_problem()
+    ((_, factor),) = break_even(problem, (0.05,))
+    assert factor is not None
+    below, above = (solve(scale_demand(problem, factor * more)).savings_fraction for more in (0.99, 1.01))
+    # GPUs are rounded up to whole ones, so that savings move in steps.
+    assert below - 1e-3 < 0.05 < above + 1e-3
+    assert solve(scale_demand(problem, factor)).savings_fraction >= 0.05
+
+
+def test_a_budget_by_month_is_refused_in_one_line() -> None:
+    problem = FLEET.to_problem()
+    for ask in (lambda: trace(problem, "budget", points=3), lambda: with_budget(problem, 1e6)):
+        with pytest.raises(InputError, match="served: a budget is spent over the life as a whole, not by month"):
+            ask()

@@ -17,6 +17,7 @@ from rich.console import Console
 import beyond_chinchilla as bc
 from beyond_chinchilla.analyse.disagreement import Opinion, equivalent_size, other_laws
 from beyond_chinchilla.laws import catalogue
+from beyond_chinchilla.optimise.choices import ChoiceRow
 from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.report import markdown, rows, tables, text
@@ -95,8 +96,10 @@ def figures(plan: Plan) -> dict[str, tuple[float, float]]:
         "inference FLOPs": "inference_flops",
     }
     found = {label: (record["plan"][key], record["baseline"][key]) for label, key in labels.items()}
-    for term, base in zip(record["plan"]["terms"], record["baseline"]["terms"], strict=True):
-        found[term["label"]] = (term["value"], base["value"])
+    best, base = ({term["label"]: term["value"] for term in record[key]["terms"]} for key in ("plan", "baseline"))
+    for label in best | base:
+        # Whole replicas may cost nothing in one of the two.
+        found[label] = (best.get(label, 0.0), base.get(label, 0.0))
     found["total"] = (record["plan"]["total"], record["baseline"]["total"])
     return found
 
@@ -109,7 +112,7 @@ def check_table(cells: dict[str, list[str]], plan: Plan) -> None:
         printed = cells[label]
         assert number(printed[0]) == pytest.approx(best, rel=THREE_DIGITS), label
         assert number(printed[1]) == pytest.approx(base, rel=THREE_DIGITS), label
-        if label != "loss [nats/token]":
+        if label != "loss [nats/token]" and base > 0:
             assert number(printed[2]) == pytest.approx(best / base, rel=THREE_DIGITS), label
 
 
@@ -243,6 +246,27 @@ def test_a_question_without_a_plan_says_so_everywhere():
     ]
     assert re.findall("^#+ .*", markdown.page(reasons), re.MULTILINE) == ["# test", "## Why"]
     assert "- first reason\n- second reason\n" in markdown.page(reasons)
+
+
+def test_choices_that_fail_alike_share_a_line():
+    reasons = [
+        *(f"gpus would be at least {13 + k}.12 GPUs, max is 1.000 GPUs" for k in range(10)),
+        "params min and gpus max cannot hold together",
+    ]
+    choices = tuple(
+        ChoiceRow(label=f"h200-sxm fp8 x {k + 1}", status="infeasible", reason=reason)
+        for k, reason in enumerate(reasons)
+    )
+    warnings = ("no plan on any of the choices", *(f"{row.label}: {row.reason}" for row in choices), "a note")
+    plan = replace(bc.solve(cost_scenario("1B")), best=None, choices=choices, warnings=warnings)
+    likewise = ", ".join(f"h200-sxm fp8 x {k}" for k in range(2, 9))
+    assert rows.why(plan) == [
+        "no plan on any of the choices",
+        f"{warnings[1]}; likewise, with its own numbers, {likewise} and 2 more",
+        warnings[11],
+        "a note",
+    ]
+    assert page(plan).count("would be at least") == markdown.page(plan).count("would be at least") == 1
 
 
 # What drives it
@@ -399,6 +423,12 @@ def test_a_comparison_counts_the_plans_that_carry_warnings():
 # Names
 
 
+@pytest.mark.parametrize("first", [*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\t"])
+def test_no_text_of_a_csv_is_a_formula(first: str):
+    (row,) = csv.DictReader(io.StringIO(tables.to_csv([{"text": f"{first}1+1", "number": -1.5}]), newline=""))
+    assert row == {"text": f"'{first}1+1", "number": "-1.5"}
+
+
 HOSTILE = [
     "a | b | c",
     "<script>alert(1)</script>",
@@ -434,7 +464,7 @@ def test_a_hostile_name_is_printed_as_it_is_in_text_and_csv(name: str):
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), min_size=1, max_size=30))
 def test_any_name_survives_csv(name: str):
     (row,) = csv.DictReader(io.StringIO(tables.to_csv([rows.flat(replace(SAMPLE, name=name))]), newline=""))
-    assert row["scenario"] == (f"'{name}" if name[0] in "=+-@" else name)
+    assert row["scenario"] == (f"'{name}" if name[0] in "=+-@\uff1d\uff0b\uff0d\uff20\t" else name)
     assert float(row["params"]) == SAMPLE.to_dict()["plan"]["params"]
 
 

@@ -1,0 +1,47 @@
+"""``bc-opt capacity SCENARIO``: the plan month by month."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from beyond_chinchilla.cli import output as out
+
+
+@click.command("capacity", short_help="Show a plan month by month: GPUs by kind, hours, money.")
+@click.argument("scenario")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.months=24.")
+@out.output_options
+def command(scenario: str, assignments: tuple[str, ...], format_: str | None, output: Path | None) -> None:
+    """Solve SCENARIO, and show month by month what is asked, which GPUs train and serve, and what they cost.
+
+    The scenario states demand by month: requests_per_month, requests_per_day, users or a table.
+
+    \b
+    bc-opt capacity plan.yaml
+    bc-opt capacity plan.yaml --set demand.peak_to_mean=3 --format markdown
+    bc-opt capacity plan.yaml -o capacity.csv
+    """
+    from beyond_chinchilla.analyse.capacity import capacity
+    from beyond_chinchilla.optimise.solver import solve
+    from beyond_chinchilla.report import capacity as report
+    from beyond_chinchilla.report import tables
+    from beyond_chinchilla.scenario.load import load
+
+    chosen = out.choose_format(format_, output)
+    loaded = load(scenario, assignments)
+    loaded.monthly()  # refuses demand over the life alone before anything is solved
+    plan = solve(loaded)
+    if plan.best is None:
+        click.echo(f"{plan.name}: {plan.status}: {plan.warnings[0]}", err=True)
+        raise click.exceptions.Exit(1)
+    found = capacity(loaded, plan)
+    if chosen == "json":
+        out.emit(tables.to_json(found.to_dict()), output)
+    elif chosen == "csv":
+        out.emit(tables.to_csv(report.records(found)), output)
+    elif chosen == "markdown":
+        out.emit(report.page(found), output)
+    else:
+        out.show(lambda console: report.print_page(console, found), output)
