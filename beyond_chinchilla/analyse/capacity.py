@@ -250,11 +250,12 @@ def raised_commitment(deployment: Deployment) -> list[str]:
     stated = share * float((use.need - use.spot).mean())
     if use.committed <= stated * (1.0 + 1e-9):
         return []
-    return [
+    note = (
         f"{share:.0%} of the mean need would be {stated:.3g} committed GPUs, below the floor of {fleet.floor:g}; the "
         f"bill is that of {use.committed:.3g} and of the larger need that goes with them, which costs less; "
         f"commitment: {{gpus: {math.floor(use.committed)}}} may cost less still"
-    ]
+    )
+    return [note]
 
 
 def _notes(deployment: Deployment) -> list[str]:

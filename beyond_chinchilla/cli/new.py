@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from beyond_chinchilla.cli import output as out
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.files import unwritable
 
 
 @click.command("new", short_help="Write a commented scenario to start from.")
@@ -32,5 +32,5 @@ def command(name: str) -> None:
     except FileExistsError:
         raise InputError(f"{path}: exists already; choose another name, or delete it first") from None
     except (OSError, ValueError) as error:
-        raise out.unwritable(path, error) from None
+        raise unwritable(path, error) from None
     click.echo(f"wrote {path}; now: bc-opt {path}", err=True)

@@ -98,13 +98,18 @@ class Program:
         return tuple(scale * nu for nu in multipliers[1 : 1 + len(self.problem.limits)])
 
     def carried(self, logs: Mapping[str, float], multipliers: Sequence[float]) -> tuple[bool, ...]:
-        """Say of each limit whether one with a price, itself or a proportional one, holds the plan where it does."""
+        """Say of each limit whether one with a price, itself or a proportional one, holds the plan where it does.
+
+        Only idle GPUs make a limit free: without a fleet, what binds at no price does so beside one that has it.
+        """
         ratios = self.problem.ratios
+        if self.problem.bill is None:
+            return (True,) * len(ratios)
         here = kkt.Stack(self.objective, self.constraints)
         rows = here.at(here.point(logs)).gradients[2 : 2 + len(ratios)]
         units = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny)
         priced = np.asarray(multipliers[1 : 1 + len(ratios)]) > 0
-        alike = units @ units[priced].T > 1.0 - _PROPORTIONAL
+        alike = np.abs(units @ units[priced].T) > 1.0 - _PROPORTIONAL
         return tuple(bool(row.any()) for row in alike)
 
     def elasticities(self, logs: Mapping[str, float], multipliers: Sequence[float]) -> dict[str, float]:

@@ -57,12 +57,15 @@ _COLUMNS = (
 
 def headline(plan: CapacityPlan) -> str:
     """Return the answer in one sentence."""
-    best, totals = plan.deployment.best, plan.totals
+    best, peak = plan.deployment.best, plan.totals["serving_peak"]
+    gpus = f"{_gpus(peak)} GPU{'' if peak == 1 else 's'} at the peak"
+    if not peak:
+        spot = max(month.spot_mean for month in plan.months)
+        gpus = f"{_gpus(spot)} GPU{'' if spot == 1 else 's'} on batch work in the busiest month"
     worth = "present value" if plan.deployment.monthly.discounting.rate else "in all"
     return (
         f"{format_number(best.params)} params on {format_number(best.tokens)} tokens, served on "
-        f"{plan.deployment.service.label}: {format_money(best.total)} {worth}, "
-        f"{_gpus(totals['serving_peak'])} GPUs at the peak."
+        f"{plan.deployment.service.label}: {format_money(best.total)} {worth}, {gpus}."
     )
 
 

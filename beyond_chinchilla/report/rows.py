@@ -42,6 +42,8 @@ def headline(plan: Plan) -> str:
             f"{abs(plan.savings):.2g} nats {'more' if plan.savings >= 0 else 'less'}."
         )
     outcome = f"{format_percent(abs(plan.savings_fraction))} {'saved' if plan.savings_fraction >= 0 else 'more'}"
+    if best.unit == "USD" and base.breaks and plan.savings_fraction < 0:
+        outcome += ", but Chinchilla's model breaks limits"
     act, preposition = "Train", "on"
     if plan.method == "start_from":
         act, preposition = ("Go on training", "to") if best.training_flops else ("Serve", "as they are after")
@@ -93,10 +95,10 @@ def why(plan: Plan) -> list[str]:
     own = {f"{row.label}: {row.reason}": row for row in plan.choices}
     lines = []
     for warning in plan.warnings:
-        row = own.get(warning)
-        if row is None:
+        if warning not in own:
             lines.append(warning)
             continue
+        row = own[warning]
         first, *others = alike[_NUMBER.sub("#", row.reason)]
         if row.label == first:
             more = f" and {len(others) - _MOST_ALIKE} more" if len(others) > _MOST_ALIKE else ""

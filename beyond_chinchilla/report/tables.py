@@ -14,7 +14,6 @@ from rich.text import Text
 
 from beyond_chinchilla.report import markdown
 
-
 # What begins a formula, also in the wide forms that East Asian spreadsheets read.
 _FORMULA = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\t")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from beyond_chinchilla.costs.months import months_between
+from beyond_chinchilla.costs.months import MAX_MONTHS, months_between
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.compile import compared_size, law_of, setting_of, target_loss
 from beyond_chinchilla.scenario.compute import MONTHLY_KEYS, Serving
@@ -181,7 +181,11 @@ def _calendar(sections: Mapping[str, Any]) -> Found:
         if path is not None and path.table is not None and not known and demand is not None:
             found.append(((key, "price_path", "table"), "needs a calendar; give demand.start, such as 2027-01"))
     begins, starts_training = starts
-    if begins and starts_training and training.gpus is None and months_between(starts_training, begins) < 0:
+    gap = months_between(starts_training, begins) if begins and starts_training else 0
+    if abs(gap) > MAX_MONTHS:
+        message = f"{starts_training} and demand from {begins} are more than {MAX_MONTHS} months apart; check the years"
+        found.append((("training", "start"), message))
+    elif gap < 0 and training.gpus is None:
         found.append(
             (
                 ("training", "start"),

@@ -159,11 +159,15 @@ class Monthly:
 
     def training_bill(self, month: int, notes: list[str]) -> TrainingBill:
         """Return the training side of the bill for a launch in a month."""
-        return training_bill(self.training, notes, discounting=self.discounting, months=month, start=self._begins(month))
+        return training_bill(
+            self.training, notes, discounting=self.discounting, months=month, start=self._begins(month)
+        )
 
     def training_calendar(self, month: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return price and discount factor of each month of training, for a launch in a month; see `prices`."""
-        return training_calendar(self.training, [], discounting=self.discounting, months=month, start=self._begins(month))
+        return training_calendar(
+            self.training, [], discounting=self.discounting, months=month, start=self._begins(month)
+        )
 
     def _begins(self, month: int) -> str | None:
         """Return the calendar month in which a model trains that is launched so many months later."""

@@ -145,8 +145,14 @@ def test_the_total_of_the_report_is_the_objective(path: Path):
     plan = bc.solve(problem)
     assert plan.best is not None
     for candidate in (plan.best, plan.baseline):
-        objective = float(problem.cost.value({"params": candidate.params, "tokens": candidate.tokens}))
-        assert candidate.total == pytest.approx(objective, rel=1e-12)
+        point = {"params": candidate.params, "tokens": candidate.tokens, **candidate.variables}
+        objective = float(problem.cost.value(point))
+        if problem.bill is not None:
+            # A fleet's bill is the largest of its pieces, each with the shift on top; GPUs come in whole replicas.
+            objective += float(problem.bill.piece(point).value(point)) - problem.bill.shift
+            assert candidate.terms.get("rounding", 0.0) == pytest.approx(problem.bill.rounding(point), rel=1e-9)
+            objective += candidate.terms.get("rounding", 0.0)
+        assert candidate.total == pytest.approx(objective, rel=1e-12 if problem.bill is None else 1e-9)
         assert sum(term["value"] for term in candidate.to_dict()["terms"]) == candidate.total
     if plan.objective == "loss":
         assert plan.baseline.loss - plan.best.loss == pytest.approx(plan.savings, rel=1e-9)
@@ -166,10 +172,16 @@ def test_a_plan_reaches_its_target_and_proves_it(path: Path):
 
 def extra_keys(path: Path) -> set[str]:
     """Return the keys that only some scenarios have."""
-    stated = bc.load(path).to_dict()
-    return ({"objective"} if stated["objective"] == "loss" else set()) | (
-        {"comparison"} if "compare" in stated else set()
-    )
+    scenario = bc.load(path)
+    stated = scenario.to_dict()
+    keys = {"objective"} if stated["objective"] == "loss" else set()
+    if "compare" in stated:
+        keys |= {"comparison"}
+    if scenario.file.demand.by_month:
+        keys |= {"training", "money", *({"energy", "buy"} & set(stated))}
+        keys |= {"serving", "choice", "choices"} if "prefill_mfu" not in stated["serving"] else set()
+        keys |= {"launch"} if "gpus" in stated["training"] else set()
+    return keys
 
 
 @each_scenario
@@ -177,11 +189,14 @@ def test_the_json_of_a_scenario_has_the_promised_keys(path: Path):
     found = json.loads(CliRunner().invoke(cli, [str(path), "--format", "json"]).stdout)
     assert set(found) == PLAN_KEYS | {"law_disagreement"} | extra_keys(path)
     assert found["schema"] == "beyond-chinchilla/plan/1"
-    assert set(found["plan"]) == CANDIDATE_KEYS
-    assert set(found["baseline"]) - {"breaks"} == CANDIDATE_KEYS
+    by_month = {"variables", "nominal_total"} if "money" in found else set()
+    assert set(found["plan"]) == CANDIDATE_KEYS | by_month
+    assert set(found["baseline"]) - {"breaks"} == CANDIDATE_KEYS | by_month
     assert set(found["law"]) >= {"name", "form", "E", "A", "alpha", "B", "beta"}
     assert set(found["savings"]) == {"absolute", "fraction"}
     drivers = {"demand", "training_price", "serving_price"}
+    if "data" in {term["label"] for term in found["plan"]["terms"]}:
+        drivers |= {"data_price"}
     if found.get("objective") == "loss":
         # No target whose price, and no cost whose flat range could be asked for.
         assert set(found["elasticities"]) == drivers

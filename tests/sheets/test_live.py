@@ -143,11 +143,13 @@ def drawn(count: int) -> list[tuple[dict[str, Any], Change]]:
     """Draw all changes first: one call of LibreOffice is as slow for one workbook as for many."""
     found: list[tuple[dict[str, Any], Change]] = []
 
-    @settings(max_examples=4 * count, phases=[Phase.generate], database=None)
+    @settings(max_examples=8 * count, phases=[Phase.generate], database=None)
     @given(changes())
     def collect(pair: tuple[dict[str, Any], dict[str, float | str]]) -> None:
         base, cells = pair
-        if len(found) < count:
+        # Chance alone may leave out the bill in FLOPs.
+        room = count // 4 if base is FLOPS else count - count // 4
+        if sum(known is base for known, _ in found) < room:
             try:
                 found.append((base, Change(cells, changed(base, cells))))
             except ScenarioError:

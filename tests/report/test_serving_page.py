@@ -90,6 +90,15 @@ def test_batch_work_at_its_own_price_has_no_peak_hour(share):
     assert ("the others are " in printed) == (share != "100%")
 
 
+def test_the_capacity_headline_counts_the_gpus_that_there_are():
+    alone = scenario(demand={"requests_per_month": "1M", "growth_per_month": None, "peak_to_mean": None})
+    assert months.headline(capacity(alone, bc.solve(alone))).endswith(", 1 GPU at the peak.")
+    waiting = scenario(demand={"batch_share": "100%"}, serving={"batch_price": 1.2})
+    table = capacity(waiting, bc.solve(waiting))
+    spot = max(month.spot_mean for month in table.months)
+    assert months.headline(table).endswith(f", {spot:,.1f} GPUs on batch work in the busiest month.")
+
+
 def test_the_default_efficiencies_state_the_error_on_rows_that_they_have_not_seen():
     found, plan = plain()
     (line,) = [line for line in serving.serving(deploy(found, plan)).lines if "kernels reach" in line]

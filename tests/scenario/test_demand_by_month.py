@@ -348,6 +348,12 @@ def test_training_that_starts_after_demand_says_what_is_missing():
     assert found.startswith("training.start: 2027-05 is after demand begins in 2027-01; give training.gpus")
 
 
+@pytest.mark.parametrize(("trained", "asked"), [("1927-01", "2027-06"), ("2027-01", "2207-06"), ("2207-01", "2027-06")])
+def test_a_wrong_year_is_called_one(trained, asked):
+    found = mistake(training__start=trained, training__gpus=512, demand__start=asked)
+    assert found == f"training.start: {trained} and demand from {asked} are more than 600 months apart; check the years"
+
+
 # There and back, overrides, files
 
 
