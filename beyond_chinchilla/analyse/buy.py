@@ -11,7 +11,7 @@ from beyond_chinchilla.analyse.deployment import Deployment, deploy
 from beyond_chinchilla.costs.models import reference_model
 from beyond_chinchilla.costs.service import Service
 from beyond_chinchilla.costs.serving import MILLISECONDS, Replica
-from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.errors import InfeasibleError, InputError
 from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.optimise.solver import solve
 from beyond_chinchilla.scenario.load import Scenario
@@ -72,7 +72,9 @@ def offer(deployment: Deployment, factor: float = 1.0) -> Offer:
     Raises
     ------
     InputError
-        The scenario states nothing to buy, or a model that the fleet cannot serve.
+        The scenario states nothing to buy, or a mixture of experts.
+    InfeasibleError
+        A model that no fleet of the scenario can serve.
     """
     return _offer(deployment, factor, bounded=True)
 
@@ -192,7 +194,7 @@ def _open_model(deployment: Deployment, name: str, factor: float, *, bounded: bo
         terms |= {"rounding": rounding} if rounding > 0 else {}
         bills.append((math.fsum(terms.values()), use.label, terms))
     if not bills:
-        raise InputError(
+        raise InfeasibleError(
             f"buy.model: no fleet of this scenario serves {name} ({model.params / 1e9:.3g}B params) within the limits; "
             "allow more GPUs per replica, or a slower token"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from beyond_chinchilla.errors import InfeasibleError
 from beyond_chinchilla.report import money
 from beyond_chinchilla.report.blocks import Block
 from beyond_chinchilla.units import format_amount, format_money, format_number, format_percent
@@ -217,9 +218,15 @@ def parts(scenario: Scenario, plan: Plan) -> tuple[list[Block], dict[str, Any]]:
             found.append(money.energy(used))
             record["energy"] = used.to_dict()
         if asked["buy"]:
-            bought = money.purchase(deployment)
-            found.append(money.buy(bought, plan))
-            record["buy"] = bought.to_dict()
+            try:
+                bought = money.purchase(deployment)
+            except InfeasibleError as error:
+                # The plan stands, whatever is offered beside it.
+                found.append(Block("Buy instead", lines=[f"{str(error).removeprefix('buy.model: ').capitalize()}."]))
+                record["buy"] = {"status": "infeasible", "reason": str(error)}
+            else:
+                found.append(money.buy(bought, plan))
+                record["buy"] = bought.to_dict()
     stated = scenario.currency()
     if stated is not None and plan.baseline.unit == "USD":
         found.append(money.currency(plan, stated, nominal))

@@ -14,7 +14,7 @@ from served import fixed, scenario
 import beyond_chinchilla as bc
 from beyond_chinchilla.analyse.buy import LEAST_FACTOR, break_even, offer
 from beyond_chinchilla.analyse.deployment import deploy
-from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.errors import InfeasibleError, InputError
 
 API = {"input": "0.15 USD", "output": "0.60 USD", "cached_input": "0.03 USD", "name": "some API"}
 SMALL = {"requests_per_month": "40M"}
@@ -128,7 +128,7 @@ def test_an_open_model_keeps_the_latency_and_says_so_if_it_cannot():
     kept, loose = (offer(deploy(one, bc.solve(one))).total for one in (asked, free))
     assert kept > 1.05 * loose
     large = scenario(buy={"model": "llama-2-70b"}, limits=fast)
-    with pytest.raises(InputError, match=r"no fleet of this scenario serves llama-2-70b \(70B params\)"):
+    with pytest.raises(InfeasibleError, match=r"no fleet of this scenario serves llama-2-70b \(70B params\)"):
         offer(deploy(large, bc.solve(large)))
 
 
@@ -140,7 +140,7 @@ def test_an_open_model_needs_gpus_for_the_demand_as_it_is_but_not_for_any_other(
     short = scenario(
         buy={"model": "llama-2-70b"}, limits={"gpus": {"max": 5}}, demand=SMALL, serving={"gpus_per_replica": [1, 2]}
     )
-    with pytest.raises(InputError, match="no fleet of this scenario serves llama-2-70b"):
+    with pytest.raises(InfeasibleError, match="no fleet of this scenario serves llama-2-70b"):
         offer(deploy(short, bc.solve(short)))
 
 

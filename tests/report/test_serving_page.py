@@ -215,6 +215,15 @@ def test_buying_names_the_demand_from_which_building_wins():
     assert cells(block)["total"][0] == format_money(record["buy"]["total"])
 
 
+def test_a_model_that_no_fleet_serves_leaves_the_plan_on_the_page():
+    found = scenario(buy={"model": "llama-2-70b"}, limits={"time_per_output_token": {"max": "9 ms"}})
+    shown, record = serving.parts(found, bc.solve(found))
+    (block,) = [block for block in shown if block.title == "Buy instead"]
+    assert words(block).startswith("No fleet of this scenario serves llama-2-70b")
+    assert record["buy"]["status"] == "infeasible"
+    assert {"serving", "money"} <= {block.title.split()[0].lower() for block in shown}
+
+
 @pytest.mark.parametrize(
     ("factor", "said"),
     [
