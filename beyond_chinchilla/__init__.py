@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beyond_chinchilla.analyse.capacity import capacity
     from beyond_chinchilla.fit.isoflop import fit_isoflop
     from beyond_chinchilla.fit.kaplan import fit_kaplan
     from beyond_chinchilla.fit.parametric import fit_parametric
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from beyond_chinchilla.optimise.solver import solve
     from beyond_chinchilla.optimise.universal import Optimum, Status, optimum
     from beyond_chinchilla.scenario.load import Scenario, load
+    from beyond_chinchilla.sheets.write import write_workbook
 
 _PLACES = {
     "LossLaw": "laws.loss_law",
@@ -33,6 +35,7 @@ _PLACES = {
     "Runs": "fit.runs",
     "Scenario": "scenario.load",
     "Status": "optimise.universal",
+    "capacity": "analyse.capacity",
     "fit_isoflop": "fit.isoflop",
     "fit_kaplan": "fit.kaplan",
     "fit_parametric": "fit.parametric",
@@ -41,6 +44,7 @@ _PLACES = {
     "optimum": "optimise.universal",
     "read_runs": "fit.runs",
     "solve": "optimise.solver",
+    "write_workbook": "sheets.write",
 }
 
 __all__ = [
@@ -51,6 +55,7 @@ __all__ = [
     "Runs",
     "Scenario",
     "Status",
+    "capacity",
     "fit_isoflop",
     "fit_kaplan",
     "fit_parametric",
@@ -59,6 +64,7 @@ __all__ = [
     "optimum",
     "read_runs",
     "solve",
+    "write_workbook",
 ]
 
 

@@ -1,5 +1,6 @@
 """What the README shows, as the programs print it; cog calls these."""
 
+import importlib
 import os
 import shlex
 import subprocess
@@ -25,3 +26,12 @@ def show(file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
     body = text.split("\n\n", 1)[1] if text.startswith("#") else text
     print(f"```yaml\n{body.rstrip()}\n```")
+
+
+def aliases(module: str, *tables: str) -> None:
+    """Print which names of a module's alias tables mean what, as a table."""
+    found = importlib.import_module(module)
+    print("| means | written as, among others |\n|---|---|")
+    for table in tables:
+        for key, names in getattr(found, table).items():
+            print(f"| `{key}` | {', '.join(names)} |")

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beyond_chinchilla.errors import InputError, SolverError
-from beyond_chinchilla.optimise.bill import SERVING
-from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.locate import MEMORY, assess, chinchilla, has_plan, locate, saved_of
 from beyond_chinchilla.optimise.located import Located
-from beyond_chinchilla.optimise.operation import Operations
+from beyond_chinchilla.optimise.outright import impossible, over_budget, unbudgeted
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.solver import explained, infeasible
-from beyond_chinchilla.posynomial import Posynomial
-from beyond_chinchilla.units import format_amount, format_number
+
+if TYPE_CHECKING:
+    from beyond_chinchilla.optimise.conflict import Conflict
 
 Labelled = tuple[str, Problem]
 
-# A limit that is broken by less, in logs, is left to the solver to judge.
-_CLEARLY = 1e-6
 # Choices that cost more than this beyond the best are not asked again for another launch month.
 _NEAR = 0.05
 
@@ -81,6 +78,7 @@ class _Tried:
     best: Candidate | None = None
     status: str = "optimal"
     reason: str = ""
+    why: Conflict | None = None
 
 
 def solve_choices(problems: Sequence[Labelled], name: str, method: str = "auto") -> Plan:
@@ -112,7 +110,7 @@ def solve_choices(problems: Sequence[Labelled], name: str, method: str = "auto")
         raise InputError(f"{name}: the same choice twice among {', '.join(labels)}")
     if any(problem.objective != "cost" or problem.start_from is not None for _, problem in problems):
         raise InputError(f"{name}: choices are compared by their cost at a target; give one chip and precision")
-    tried = [_try(label, problem, method) for label, problem in problems]
+    tried = _explained([_try(label, problem, method) for label, problem in problems])
     found = sorted((one for one in tried if one.best is not None), key=_total)
     baseline = _baseline([problem for _, problem in problems])
     if not found:
@@ -152,74 +150,53 @@ def sketch(problems: Callable[[Sequence[str]], Sequence[Labelled]], like: Plan, 
     """
     near = [row.label for row in like.choices if row.excess_fraction is not None and row.excess_fraction <= _NEAR]
     for labels in (near, []) if near else ([],):
-        tried = [_try(*choice, method, explain=False) for choice in problems(labels)]
+        tried = [_try(*choice, method) for choice in problems(labels)]
         found = [one.best for one in tried if one.best is not None]
         if found:
             return Sketch(min(found, key=lambda best: best.total))
     return Sketch(None)
 
 
-def impossible(problem: Problem) -> str:
-    """Return why no model that reaches the target can keep the limits, if its size alone says so; else nothing.
-
-    The smallest model that reaches the target, on endless tokens, has the least of everything that grows with
-    size: what it breaks is broken by all.
-    """
-    smallest = float((problem.law.A / problem.reducible) ** (1.0 / problem.law.alpha))
-    physics = [row for row in problem.physics if _grows(row)]
-    limits = [
-        (limit, ratio)
-        for limit, ratio in zip(problem.limits, problem.ratios, strict=True)
-        if limit.side == "max" and _grows(ratio)
-    ]
-
-    def excess(ratios: Iterable[Posynomial]) -> float:
-        return Operations(problem.operating_bill, [*physics, *ratios]).least_excess(smallest, 1.0)
-
-    if excess(ratio for _, ratio in limits) <= _CLEARLY:
-        return ""
-    for limit, ratio in limits:
-        alone = excess([ratio])
-        if alone > _CLEARLY:
-            return _too_much(limit, alone, float(problem.law.total_params(smallest)))
-    return ""
-
-
-def _grows(row: Posynomial) -> bool:
-    """Say whether a constraint knows no tokens and never falls as the model grows."""
-    powers = [(term.powers.get("params", 0.0), term.powers.get("tokens", 0.0)) for term in row.terms]
-    return SERVING not in row.variables and all(float(p) >= 0.0 and float(r) == 0.0 for p, r in powers)  # type: ignore[arg-type]
-
-
-def _too_much(limit: Limit, excess: float, smallest: float) -> str:
-    needed = format_amount(limit.moved(excess), limit.unit, 4)
-    return (
-        f"{limit.label} would be at least {needed} for the smallest model that can reach the target "
-        f"({format_number(smallest)} params), max is {format_amount(limit.bound, limit.unit, 4)}"
-    )
-
-
-def _try(label: str, problem: Problem, method: str, *, explain: bool = True) -> _Tried:
+def _try(label: str, problem: Problem, method: str) -> _Tried:
     reason = impossible(problem)
     if reason:
         return _Tried(label, problem, status="infeasible", reason=reason)
     try:
-        located = locate(problem, method)
+        free = unbudgeted(problem)
+        located = locate(problem if free is None else free, method)
+        if free is not None and located.found:
+            reason = over_budget(problem, located)
+            located = located if reason else locate(problem, method)
     except SolverError as error:
         return _Tried(label, problem, status="failed", reason=str(error))
-    if not located.found:
-        return _Tried(label, problem, status="infeasible", reason=_reason(problem) if explain else "")
+    if reason or not located.found:
+        return _Tried(label, problem, status="infeasible", reason=reason)
     best = assess(problem, located.params, located.tokens, located.variables)
     return _Tried(label, problem, located, best)
 
 
-def _reason(problem: Problem) -> str:
-    """Return why there is no plan in one line."""
+def _explained(tried: Sequence[_Tried]) -> list[_Tried]:
+    """Return all with a reason, in one line, for each that has no plan.
+
+    A conflict is looked for in full once: the next choice is first asked whether the same limits stop it as well.
+    """
     from beyond_chinchilla.optimise import conflict
 
-    why = conflict.explain(problem, has_plan)
-    first, *rest = why.sentences(problem.target_loss)
-    return "; ".join([first.removeprefix("no plan: "), *rest[-1:]])
+    known: list[Conflict] = []
+    found = []
+    for one in tried:
+        if one.status != "infeasible" or one.reason:
+            found.append(one)
+            continue
+        why = next((why for why in known if conflict.repeats(one.problem, why, has_plan)), None)
+        if why is not None:
+            found.append(replace(one, reason=why.headline))
+            continue
+        why = conflict.explain(one.problem, has_plan)
+        known.append(why)
+        _, *rest = why.sentences(one.problem.target_loss)
+        found.append(replace(one, reason="; ".join([why.headline, *rest[-1:]]), why=why))
+    return found
 
 
 def _total(one: _Tried) -> float:
@@ -251,7 +228,7 @@ def _nothing(tried: Sequence[_Tried], name: str, baseline: Candidate) -> Plan:
     failed = next((one for one in tried if one.status == "failed"), None)
     if failed is not None:
         raise SolverError(f"{failed.label}: {failed.reason}")
-    plan = infeasible(tried[0].problem, "auto")
+    plan = infeasible(tried[0].problem, "auto", tried[0].why)
     warnings = plan.warnings
     if len(tried) > 1:
         warnings = ("no plan on any of the choices", *(f"{one.label}: {one.reason}" for one in tried))

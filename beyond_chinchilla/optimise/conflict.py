@@ -10,11 +10,11 @@ from typing import Any
 
 from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.units import format_amount
 
 # Six orders of magnitude: what a limit would have to give beyond that is no advice.
 _MOST_SLACK = math.log(1e6)
 _DIGITS = 4
+_TARGET = "target"
 
 Feasible = Callable[[Problem], bool]
 
@@ -30,27 +30,33 @@ class Conflict:
     least_loss : float or None
         The least loss [nats/token] within the limits; None where they exclude each other at any loss.
     reliefs : tuple of (Limit, float)
-        Each conflicting limit that alone could make room, with the bound at which a plan exists.
+        Each conflicting limit that alone could make room, with the bound at which a plan exists; of GPUs,
+        the nearest whole one.
     """
 
     labels: tuple[str, ...]
     least_loss: float | None
     reliefs: tuple[tuple[Limit, float], ...]
 
+    @property
+    def headline(self) -> str:
+        """What conflicts, in words."""
+        return (
+            f"{' and '.join(self.labels)} cannot {'hold together' if len(self.labels) > 1 else 'be kept by any model'}"
+        )
+
     def sentences(self, target_loss: float) -> list[str]:
         """Return the explanation in words."""
-        names = " and ".join(self.labels)
-        lines = [f"no plan: {names} cannot {'hold together' if len(self.labels) > 1 else 'be kept by any model'}"]
+        lines = [f"no plan: {self.headline}"]
         if self.least_loss is None:
             lines.append("the limits exclude each other at any loss")
         else:
             lines.append(f"the least loss within the limits is {self.least_loss:.4f}, the target is {target_loss:.4f}")
         for limit, bound in self.reliefs:
             verb = "raise" if limit.side == "max" else "lower"
-            enough = _outward(bound, limit.side)
             lines.append(
                 f"a plan exists if you {verb} {limit.label} {limit.side} from "
-                f"{format_amount(limit.bound, limit.unit)} to {format_amount(enough, limit.unit, _DIGITS)}"
+                f"{limit.written(limit.bound)} to {limit.written(limit.outward(bound, _DIGITS), _DIGITS)}"
             )
         return lines
 
@@ -77,9 +83,17 @@ def explain(problem: Problem, feasible: Feasible) -> Conflict:
     with_target = not _excluded(problem, limits, feasible)
     # Limits of one name, such as GPUs month by month, are one to a reader.
     first = {_name(limit): limit for limit in reversed(limits)}
-    labels = [*reversed(first), *(["target"] if with_target else [])]
+    labels = [*reversed(first), *([_TARGET] if with_target else [])]
     reliefs = [(limit, relief) for limit in reversed(first.values()) if (relief := _relief(problem, limit, feasible))]
+    reliefs = [(limit, limit.outward(relief) if limit.is_counted else relief) for limit, relief in reliefs]
     return Conflict(labels=tuple(labels), least_loss=least_loss(problem, feasible), reliefs=tuple(reliefs))
+
+
+def repeats(problem: Problem, why: Conflict, feasible: Feasible) -> bool:
+    """Say whether what conflicts in a similar problem excludes a plan here too."""
+    limits = tuple(limit for limit in problem.limits if _name(limit) in why.labels)
+    asked = problem if _TARGET in why.labels else without_target(problem)
+    return not feasible(replace(asked, limits=limits))
 
 
 def smallest_conflict(problem: Problem, feasible: Feasible) -> tuple[Limit, ...]:
@@ -145,12 +159,6 @@ def _weakest(problem: Problem) -> float:
 
 def _retargeted(problem: Problem, log_R: float) -> Problem:
     return replace(problem, target_loss=float(problem.law.loss_of_reducible(math.exp(log_R))))
-
-
-def _outward(bound: float, side: str) -> float:
-    """Round a bound to few digits so that it still makes room: up for a max, down for a min."""
-    scale = 10.0 ** (_DIGITS - 1 - math.floor(math.log10(bound)))
-    return (math.ceil if side == "max" else math.floor)(bound * scale) / scale
 
 
 def _excluded(problem: Problem, limits: Sequence[Limit], feasible: Feasible) -> bool:

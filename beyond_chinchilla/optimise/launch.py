@@ -53,7 +53,10 @@ class LaunchRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """When serving starts: the chosen month, how long training takes, and what other months would do."""
+    """When serving starts: the chosen month, how long training takes, and what other months would do.
+
+    Prices of limits and elasticities of such a plan hold within its launch month: that month is not chosen anew.
+    """
 
     month: int
     training_months: float

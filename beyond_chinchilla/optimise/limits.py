@@ -10,10 +10,13 @@ from typing import Any
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.posynomial import Posynomial, monomial
+from beyond_chinchilla.units import format_amount
 
 # Floors under anything else are not convex: a floor on spend has no certified optimum.
 FLOORS = ("params", "tokens", "tokens_per_param")
 _BINDING = 1e-7
+# What is counted, not measured: a scenario takes no fraction of it.
+_COUNTED = ("GPUs",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,20 @@ class Limit:
     def moved(self, step: float) -> float:
         """Return the bound at which the limit's posynomial allows e^step times as much."""
         return (self.bound + self.offset) * math.exp(step) - self.offset
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether only whole bounds can be asked for."""
+        return self.unit in _COUNTED
+
+    def outward(self, bound: float, digits: int = 4) -> float:
+        """Return a bound that can be stated and makes no less room: few digits, whole where GPUs are counted."""
+        scale = 1.0 if self.is_counted else 10.0 ** (digits - 1 - math.floor(math.log10(bound)))
+        return (math.ceil if self.side == "max" else math.floor)(bound * scale) / scale
+
+    def written(self, bound: float, digits: int = 3) -> str:
+        """Return an amount with its unit; of what is counted, no less than that in whole."""
+        return f"{math.ceil(bound)} {self.unit}" if self.is_counted else format_amount(bound, self.unit, digits)
 
     def ratio(self, law: LossLaw) -> Posynomial:
         """Return the posynomial that must be at most 1, in parameters as the law counts them.

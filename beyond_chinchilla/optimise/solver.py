@@ -30,6 +30,7 @@ from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.program import prove
 
 if TYPE_CHECKING:
+    from beyond_chinchilla.optimise.conflict import Conflict
     from beyond_chinchilla.optimise.study import Study
 
 _NEAR = 0.01
@@ -100,15 +101,16 @@ def solve(question: Problem | Asks | Studies, method: str = "auto") -> Plan:
     return infeasible(problem, located.method)
 
 
-def infeasible(problem: Problem, method: str) -> Plan:
-    """Return the plan that says why there is none."""
+def infeasible(problem: Problem, method: str, why: Conflict | None = None) -> Plan:
+    """Return the plan that says why there is none: `why`, if that is known already."""
     if not problem.limits:
         raise SolverError(
             f"{problem.name}: method {method} found no plan, though no limit is in its way; please report the scenario"
         )
-    from beyond_chinchilla.optimise import conflict
+    if why is None:
+        from beyond_chinchilla.optimise import conflict
 
-    why = conflict.explain(problem, has_plan)
+        why = conflict.explain(problem, has_plan)
     return Plan(
         name=problem.name,
         status="infeasible",

@@ -140,7 +140,7 @@ def _load(path: Path, sheet: str | None) -> tuple[bytes, str, str]:
     """Return the unpacked bytes of a file, its kind and how messages name it."""
     place = printable(path.name)
     if path.is_dir():
-        raise InputError(f"{place}: a folder; name one file in it")
+        raise InputError(f"{place}: a folder, not a file; name one in it")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"]
     kind = next(iter(suffixes[-2:-1] if packed else suffixes[-1:]), "")

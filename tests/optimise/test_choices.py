@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
-from service_doubles import Chips, FakeBill, design, latency, shifts
+from service_doubles import SARDANA, Chips, FakeBill, design, latency, shifts
+from strategies import limit
 
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.optimise import conflict
 from beyond_chinchilla.optimise.bill import SERVING
-from beyond_chinchilla.optimise.choices import impossible, solve_choices
+from beyond_chinchilla.optimise.choices import solve_choices
 from beyond_chinchilla.optimise.limits import Limit
-from beyond_chinchilla.optimise.locate import chinchilla, locate
+from beyond_chinchilla.optimise.locate import assess, chinchilla, locate
+from beyond_chinchilla.optimise.outright import impossible
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.solver import solve
 from beyond_chinchilla.optimise.study import Study
 from beyond_chinchilla.posynomial import monomial
+from beyond_chinchilla.units import parse_number
 
 SHIFTS = shifts(2e13)
 
@@ -73,18 +78,105 @@ def test_what_is_ruled_out_at_once_has_no_plan() -> None:
                 assert locate(problem).found
 
 
-def test_a_choice_that_fails_for_another_reason_is_explained() -> None:
-    bill = OLD.bill
+def _spend(problem: Problem, label: str, bound: float) -> Limit:
+    bill = problem.bill
     assert bill is not None
-    quantity = monomial(SERVING, 1.0, {SERVING: 1.0}, unit="USD")
-    budget = Limit(
-        label="serving_cost", side="max", quantity=quantity, bound=1e3, unit="USD", each="USD", offset=bill.shift
-    )
-    poor = replace(OLD, limits=(*OLD.limits, budget))
+    quantity = monomial("serving", 1.0, {SERVING: 1.0}, unit="USD")
+    if label == "total_cost":
+        quantity = problem.cost + quantity
+    return Limit(label=label, side="max", quantity=quantity, bound=bound, unit="USD", each="USD", offset=bill.shift)
+
+
+def _with(problem: Problem, *limits: Limit) -> Problem:
+    return replace(problem, limits=(*problem.limits, *limits))
+
+
+def _amount(reason: str, label: str) -> float:
+    found = re.match(rf"{label} would be at least \$?(\S+)", reason)
+    assert found is not None, reason
+    return parse_number(found[1])
+
+
+def test_a_choice_that_fails_for_another_reason_is_explained() -> None:
+    # Fast enough only if small, and small only on more tokens than there are: neither alone stops it.
+    least = float(SARDANA.tokens_for(6e9, OLD.target_loss))
+    poor = _with(_on(Chips(bandwidth=1.4e12, peak=0.2e15), milliseconds=4.0), limit("tokens", "max", least))
+    assert not impossible(poor)
     row = solve_choices([("rich", OLD), ("poor", poor)], "chat").choices[-1]
     assert row.label == "poor"
-    assert row.reason.startswith("serving_cost max")
-    assert "a plan exists if you raise serving_cost max from" in row.reason
+    assert row.reason.startswith("time_per_output_token max and tokens max and target cannot hold together")
+    assert "; a plan exists if you raise tokens max from" in row.reason
+
+
+@pytest.mark.parametrize("problem", [OLD, NEW, PAIR])
+def test_the_least_serving_bill_is_that_of_the_smallest_model(problem: Problem) -> None:
+    reason = impossible(_with(problem, _spend(problem, "serving_cost", 1.0)))
+    least = _amount(reason, "serving_cost")
+    assert "for the smallest model that can reach the target" in reason
+    assert not locate(_with(problem, _spend(problem, "serving_cost", 0.999 * least))).found
+    assert locate(_with(problem, _spend(problem, "serving_cost", 1.002 * least))).found
+
+
+def test_a_budget_is_told_by_the_least_bill() -> None:
+    located = locate(OLD)
+    least = assess(OLD, located.params, located.tokens, located.variables).total
+    poor, rich = (_with(OLD, _spend(OLD, "total_cost", factor * least)) for factor in (0.99, 1.01))
+    assert not impossible(poor)
+    chosen = solve_choices([("rich", rich), ("poor", poor)], "chat")
+    assert chosen.choice == "rich"
+    assert chosen.choices[0].total == pytest.approx(least, rel=1e-9)
+    assert _amount(chosen.choices[1].reason, "total_cost") == pytest.approx(least, rel=5e-4)
+    assert "the cheapest model that keeps the other limits" in chosen.choices[1].reason
+    # That of one dollar is told without any search, and by less: training and serving each at its own least.
+    reason = impossible(_with(OLD, _spend(OLD, "total_cost", 1.0)))
+    assert 0.3 * least < _amount(reason, "total_cost") < least
+
+
+@pytest.mark.parametrize(
+    ("label", "least"),
+    [
+        # (B / R)^(1/beta) tokens on a model without end, and the compute of the compute-optimal model
+        ("tokens", (SARDANA.B / OLD.reducible) ** (1.0 / SARDANA.beta)),
+        ("training_flops", float(SARDANA.compute_optimal(loss=OLD.target_loss).flops)),
+    ],
+)
+def test_what_grows_with_size_and_tokens_has_its_least_on_the_curve(label: str, least: float) -> None:
+    assert impossible(_with(OLD, limit(label, "max", (1 - 1e-4) * least))).startswith(f"{label} would be at least ")
+    assert not impossible(_with(OLD, limit(label, "max", (1 + 1e-4) * least)))
+
+
+def test_floors_are_never_ruled_out_at_once() -> None:
+    assert not impossible(_with(OLD, limit("tokens", "min", 1e16), limit("tokens_per_param", "max", 1e-3)))
+
+
+def test_a_conflict_is_explained_in_full_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Problem] = []
+
+    def counted(problem: Problem, feasible: conflict.Feasible) -> conflict.Conflict:
+        asked.append(problem)
+        return explain(problem, feasible)
+
+    explain = conflict.explain
+    monkeypatch.setattr(conflict, "explain", counted)
+    tokens = limit("tokens", "max", float(SARDANA.tokens_for(6e9, OLD.target_loss)))
+    slow = [
+        (f"x {gpus}", _with(_on(Chips(gpus=gpus, bandwidth=1.4e12 / gpus), milliseconds=4.0), tokens))
+        for gpus in (1, 2, 3, 4)
+    ]
+    plan = solve_choices(slow, "chat")
+    assert len(asked) == 1
+    assert plan.conflict is not None
+    headline = "time_per_output_token max and tokens max and target cannot hold together"
+    assert [row.reason.split(";")[0] for row in plan.choices] == [headline] * 4
+    # The choice that came first is explained in full for the plan, none of the others.
+    asked.clear()
+    poor = [(label, _with(problem, _spend(problem, "total_cost", 1.0))) for label, problem in FEW[:3]]
+    reasons = [row.reason for row in solve_choices(poor, "chat").choices]
+    assert all(reason.startswith("total_cost would be at least $") for reason in reasons)
+    assert asked == [poor[0][1]]
+    asked.clear()
+    solve_choices([*FEW[:1], *((f"poor {label}", problem) for label, problem in poor)], "chat")
+    assert asked == []
 
 
 def test_without_any_plan_every_choice_says_what_stops_it() -> None:

@@ -21,6 +21,7 @@ from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.locate import locate
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.solver import solve
+from beyond_chinchilla.posynomial import monomial
 from beyond_chinchilla.units import parse_number
 
 SARDANA = published("sardana-2024")
@@ -234,6 +235,27 @@ def test_money_is_rounded_outward_too() -> None:
     printed = parse_number(found[2])
     assert least <= printed <= 1.001 * least
     assert feasible(_relieved(problem, problem.limits[0], printed))
+
+
+def test_gpus_are_asked_for_in_whole() -> None:
+    # One GPU for every 3e8 parameters: the 843M at least that reach the target take 2.8.
+    quantity = monomial("gpus", 1.0 / 3e8, {"params": 1.0})
+    few = Limit(label="gpus", side="max", quantity=quantity, bound=1.0, unit="GPUs", each="GPU")
+    tokens = limit("tokens", "max", float(SARDANA.tokens_for(9.1e9, PROBLEM.target_loss)))
+    problem = _under(few, tokens)
+    why = _explained(problem)
+    # 9.1e9 / 3e8 = 30.33
+    assert [bound for one, bound in why.reliefs if one is few] == [31.0]
+    assert "a plan exists if you raise gpus max from 1 GPUs to 31 GPUs" in why.sentences(problem.target_loss)
+    assert why.to_dict()["reliefs"][0]["needed"] == 31.0
+    assert feasible(_relieved(problem, few, 31.0))
+    assert not feasible(_relieved(problem, few, 30.0))
+
+
+def test_many_gpus_are_whole_to_the_last_digit() -> None:
+    few = Limit(label="gpus", side="max", quantity=monomial("gpus", 1.0, {}), bound=1.0, unit="GPUs", each="GPU")
+    assert few.outward(123_456.2) == 123_457.0
+    assert few.written(few.outward(123_456.2)) == "123457 GPUs"
 
 
 def test_limits_that_exclude_each_other_in_words() -> None:
