@@ -53,6 +53,8 @@ class Fleet:
         GPUs that are always on, >= 0; a service that answers at any hour keeps one replica.
     ceiling : float or None
         GPUs on at once at the most; a bound that the plan must keep on each of `peaks`.
+    available : Array, shape (M,), or None
+        GPUs that can be had in each month; a bound as the ceiling is, see `peaks_within`.
     fixed_percentile : float or None
         Share of the hours of the busiest month for which a fixed fleet suffices, above 0 and at most 1; None: GPUs
         follow the load.
@@ -87,6 +89,7 @@ class Fleet:
     weights: Array
     floor: float = 0.0
     ceiling: float | None = None
+    available: Array | None = None
     fixed_percentile: float | None = None
     committed: Commitment | None = None
     batch_price: Array | None = None
@@ -105,7 +108,7 @@ class Fleet:
     def _wrong_arrays(self) -> list[str]:
         mistakes = []
         months = np.asarray(self.prefill_tokens).size
-        for name in (*_TOKENS, "price", "weights", "batch_price"):
+        for name in (*_TOKENS, "price", "weights", "batch_price", "available"):
             if getattr(self, name) is None:
                 continue
             values = np.array(getattr(self, name), dtype=float)
@@ -127,6 +130,14 @@ class Fleet:
             mistakes.append(f"fixed must be above 0% and at most 100% of the hours, not {self.fixed_percentile}")
         if self.replica_gpus < 1:
             mistakes.append(f"a replica has at least 1 GPU, not {self.replica_gpus}")
+        if self.available is not None:
+            always = max(self.floor, (self.committed.gpus if self.committed else None) or 0.0)
+            least = float(np.min(self.available))
+            if least < always:
+                mistakes.append(
+                    f"{least:g} GPUs can be had in one month, fewer than the {always:g} that are always on; "
+                    "lower the floor or the commitment"
+                )
         if self.ceiling is not None:
             always = max(self.floor, (self.committed.gpus if self.committed else None) or 0.0)
             if not (math.isfinite(self.ceiling) and self.ceiling > 0):
@@ -226,6 +237,20 @@ class Fleet:
     def peaks(self) -> tuple[Peak, ...]:
         """What the GPUs on at once are at least, beside the floor: the months that can be the busiest."""
         return self._paid.peaks
+
+    def peaks_within(self, bounds: Array) -> tuple[Peak, ...]:
+        """Return what the GPUs on at once are at least, each month in proportion to the month of the least bound.
+
+        So scaled, every peak has the one bound ``bounds.min()``; those that another exceeds in both are left out.
+
+        Parameters
+        ----------
+        bounds : Array, shape (M,)
+            GPUs that may be on in each month, > 0.
+        """
+        # A fixed fleet is the same in every month, and so is what it may be.
+        varied = np.full_like(bounds, bounds.min()) if self.fixed_percentile is not None else bounds
+        return self._paid.peaks_within(varied)
 
     def peak_need(self, prefill_seconds: float, decode_seconds: float) -> float:
         """Return the GPUs on at once at the most, over all months; those of `batch_price` left out."""

@@ -91,11 +91,17 @@ class FleetBill:
     @cached_property
     def peaks(self) -> tuple[Peak, ...]:
         """What the GPUs on at once are at least, beside the floor; those that another exceeds in both left out."""
+        return self.peaks_within(np.ones(len(self.price)))
+
+    def peaks_within(self, bounds: Array) -> tuple[Peak, ...]:
+        """Return the peaks, each month's times the least bound over its own; see `Fleet.peaks_within`."""
         share = 1.0 if self.fixed_percentile is None else self.fixed_percentile
         both = self.interactive + (self.batch if self.batch_price is None else 0.0)
         months = np.arange(len(self.price))
         rows = np.concatenate([self.profile.percentile(share) * self.interactive, both, self._share[None]])
         index = np.concatenate([months, months, [0]])
+        # A commitment is the same in all months, so that the least bound is its own.
+        rows = rows * np.concatenate([bounds.min() / bounds, bounds.min() / bounds, [1.0]])[:, None]
         found: list[Peak] = []
         for row in np.lexsort((index, -rows[:, 1], -rows[:, 0])):
             if rows[row, 1] > (found[-1].decode if found else -1.0):

@@ -7,11 +7,15 @@ with the same `shift` on top.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from beyond_chinchilla.costs.fleet import Fleet
+from beyond_chinchilla.costs.fleet_bill import Peak
 from beyond_chinchilla.costs.lifetime import SERVING_DRIVERS
 from beyond_chinchilla.costs.serving import FixedUse, Replica
 from beyond_chinchilla.posynomial import Posynomial, Term
@@ -23,6 +27,7 @@ FLOOR_DRIVERS = ("serving_price",)
 _MOST_PIECES = 100
 
 Point = Mapping[str, float]
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +142,15 @@ class Service:
     @cached_property
     def peaks(self) -> tuple[Posynomial, ...]:
         """GPUs on at once, one posynomial for each month that can be the busiest; a limit holds for all of them."""
+        return self._as_posynomials(self.fleet.peaks)
+
+    def peaks_within(self, bounds: Array) -> tuple[Posynomial, ...]:
+        """Return the GPUs on at once against bounds by month, all in proportion to ``bounds.min()``; see `Fleet`."""
+        return self._as_posynomials(self.fleet.peaks_within(bounds))
+
+    def _as_posynomials(self, peaks: Sequence[Peak]) -> tuple[Posynomial, ...]:
         found = []
-        for peak in self.fleet.peaks:
+        for peak in peaks:
             phases = ((peak.prefill, self._prefill), (peak.decode, self._decode))
             terms = [
                 replace(term, drivers=("demand",))
@@ -146,7 +158,9 @@ class Service:
                 if rate > 0
                 for term in seconds.times(rate).terms
             ]
-            found.append(Posynomial(tuple(terms), "GPU"))
+            # Batch work at its own price alone needs nothing of the fleet.
+            if terms:
+                found.append(Posynomial(tuple(terms), "GPU"))
         return tuple(found)
 
     def describe(self, point: Point) -> dict[str, float]:

@@ -29,6 +29,7 @@ def attach(document: Document, folder: Path) -> list[tuple[Keys, str]]:
         The scenario's: names are relative to it.
     """
     found: list[tuple[Keys, str]] = []
+    _share_prices(document.tree)
     for keys, read in _READERS.items():
         *sections, key = keys
         section: Any = document.tree
@@ -46,6 +47,38 @@ def attach(document: Document, folder: Path) -> list[tuple[Keys, str]]:
         except InputError as error:
             found += [(keys, line) for line in str(error).splitlines()]
     return found
+
+
+def _share_prices(tree: dict[str, Any]) -> None:
+    """Hand a price list to training and serving, as far as they state no price."""
+    stated = tree.get("prices")
+    if not (isinstance(stated, dict) and set(stated) == {"file"} and isinstance(stated["file"], str)):
+        return
+    priced = ("price", "prices", "purchase")
+    takers = [
+        use
+        for use in ("training", "serving")
+        if isinstance(tree.get(use), dict) and not any(tree[use].get(key) is not None for key in priced)
+    ]
+    if takers:
+        del tree["prices"]
+    for use in takers:
+        tree[use] = {**tree[use], "prices": stated["file"]}
+
+
+def _capacity(capacity: dict[str, Any], folder: Path) -> None:
+    """Take the GPUs by month of a book."""
+    name, sheet = str(capacity.pop("file")), capacity.pop("sheet", None)
+    if capacity.get("table") is not None:
+        raise InputError("file and table are both given; keep one")
+    # Where the file cannot be read, the rest is checked without it.
+    capacity["table"] = [{"month": "1", "gpus": 1.0}]
+    path = beside(folder, name)
+    from beyond_chinchilla.tables.capacity import read_capacity  # pandas: only for who has a fleet in a file
+
+    found = read_capacity(path, None if sheet is None else str(sheet))
+    capacity["table"] = [{"month": str(month), "gpus": gpus} for month, gpus in found.months]
+    capacity.setdefault("source", found.place[:200])
 
 
 def _law(tree: dict[str, Any], folder: Path) -> None:
@@ -112,6 +145,20 @@ def _prices(serving: dict[str, Any], folder: Path) -> None:
     serving.setdefault("price_source", f"cheapest on demand in {name}"[:200])
 
 
+def _training_price(training: dict[str, Any], folder: Path) -> None:
+    """Take the cheapest price on demand of the chip that trains; without one the catalogue's holds."""
+    name = str(training.pop("prices"))
+    clash = [key for key in ("price", "purchase") if training.get(key) is not None]
+    if clash:
+        raise InputError(f"prices and {clash[0]} are both given; keep one")
+    path = beside(folder, name)
+    from beyond_chinchilla.tables.prices import read_prices  # pandas: only for who has a price list
+
+    price = read_prices(path).price_table().get(str(training.get("hardware")))
+    if price is not None:
+        training["price"] = price
+
+
 def beside(folder: Path, name: str) -> Path:
     """Return the path of a file that lies beside a scenario, or in a folder below.
 
@@ -134,5 +181,7 @@ _READERS: dict[Keys, Callable[[dict[str, Any], Path], None]] = {
     ("law",): _law,
     ("demand", "file"): _forecast,
     ("demand", "trace"): _trace,
+    ("training", "prices"): _training_price,
     ("serving", "prices"): _prices,
+    ("capacity", "file"): _capacity,
 }

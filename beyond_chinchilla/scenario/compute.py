@@ -59,6 +59,9 @@ class Training(Section):
     hardware: HardwareChoice
     precision: Precision
     price: Price | None = None
+    prices: (
+        Annotated[str, Text("A price list beside this file, instead of price: the cheapest on-demand price.")] | None
+    ) = None
     mfu: Annotated[float, Share("Model FLOPs utilisation of training.", "50%")]
     goodput: (
         Annotated[float, Share("Share of the hours that failures and restarts leave; all if left out.", "90%")] | None

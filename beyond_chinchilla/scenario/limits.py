@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from beyond_chinchilla.costs.flops import INFERENCE_FLOPS_PER_PARAMETER_TOKEN, TRAINING_FLOPS_PER_PARAMETER_TOKEN
@@ -249,7 +250,15 @@ def _of_service(limits: Limits | None, service: Service | None) -> list[Limit]:
     stated = None if limits is None or limits.gpus is None else limits.gpus.max
     bounds = [float(bound) for bound in (stated, service.fleet.ceiling) if bound is not None]
     found: list[Limit] = []
-    if bounds:
+    if service.fleet.available is not None:
+        by_month = np.minimum(service.fleet.available, min(bounds, default=np.inf))
+        least = float(by_month.min())
+        # Each month in proportion to the one with the fewest: one bound, which moves them all.
+        found += [
+            Limit(label="gpus", side="max", quantity=peak, bound=least, unit="GPUs", each="GPU")
+            for peak in service.peaks_within(by_month)
+        ]
+    elif bounds:
         # A limit for each month that can be the busiest.
         found += [
             Limit(label="gpus", side="max", quantity=peak, bound=min(bounds), unit="GPUs", each="GPU")

@@ -267,9 +267,8 @@ _PLACEHOLDER: dict[str, Any] = {
     "demand": {"tokens": 1.0},
     "objective": "cost",
     "compare": (),
-    **dict.fromkeys(
-        ("name", "currency", "discounting", "training", "serving", "limits", "start_from", "energy", "buy")
-    ),
+    **dict.fromkeys(("name", "currency", "discounting", "training", "serving", "prices", "capacity")),
+    **dict.fromkeys(("limits", "start_from", "energy", "buy")),
 }
 
 

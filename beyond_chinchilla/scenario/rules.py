@@ -21,6 +21,7 @@ _OVER_MONTHS = {
     "training": ("gpus", "start", "delay_cost", "price_path"),
     "serving": MONTHLY_KEYS,
     "limits": ("gpus",),
+    "capacity": ("table",),
 }
 # Keys that only mean something in money.
 _OF_MONEY = {

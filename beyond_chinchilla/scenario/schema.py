@@ -15,6 +15,7 @@ from beyond_chinchilla.scenario.demand import Demand
 from beyond_chinchilla.scenario.fields import Choice, LawName, ModelName, Quantity, Section, Span, Text
 from beyond_chinchilla.scenario.limits import Limits
 from beyond_chinchilla.scenario.money import Buy, Currency, Discounting, Energy
+from beyond_chinchilla.scenario.supply import Capacity, PriceList
 
 
 class Compared(Section):
@@ -113,6 +114,8 @@ class ScenarioFile(Section):
     discounting: Annotated[Discounting | None, Field(description="What later money is worth today.")] = None
     training: Training | None = None
     serving: Serving | None = None
+    prices: Annotated[PriceList | None, Field(description="A price list for both, where they state no price.")] = None
+    capacity: Annotated[Capacity | None, Field(description="GPUs that can be had for serving, by month.")] = None
     limits: Limits | None = None
     compare: Annotated[tuple[Compared, ...], Field(description="One's own plans, beside ours.")] = ()
     start_from: Annotated[

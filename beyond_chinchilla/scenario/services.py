@@ -22,6 +22,7 @@ from beyond_chinchilla.scenario.compute import Serving
 from beyond_chinchilla.scenario.demand import Demand
 from beyond_chinchilla.scenario.limits import Limits
 from beyond_chinchilla.scenario.prices import price_path
+from beyond_chinchilla.scenario.supply import Capacity
 
 _MILLISECONDS = 1e3
 
@@ -173,6 +174,7 @@ def service_of(
     launch: Launch,
     discounting: Discounting,
     notes: list[str],
+    capacity: Capacity | None = None,
 ) -> Service:
     """Return one way to serve with the fleet that pays for it, from the launch on.
 
@@ -196,6 +198,7 @@ def service_of(
         weights=discounting.weights(months, launch.delay),
         floor=_floor(use, None if rule is None else rule.floor, interactive),
         ceiling=None if rule is None or rule.ceiling is None else float(rule.ceiling),
+        available=None if capacity is None else capacity.available(months, launch.first),
         fixed_percentile=None if rule is None else rule.fixed,
         committed=None if serving.commitment is None else serving.commitment.build(),
         batch_price=None if serving.batch_price is None else np.full(months, serving.batch_price),

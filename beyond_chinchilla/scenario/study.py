@@ -184,6 +184,7 @@ class Monthly:
             launch=self.launch(month),
             discounting=self.discounting,
             notes=notes,
+            capacity=self.file.capacity,
         )
 
     def problem(self, use: Replica | FixedUse, month: int) -> Problem:
