@@ -223,6 +223,5 @@ def _operation(deployment: Deployment, service: Service, params: float) -> dict[
 def _enough_gpus(deployment: Deployment, service: Service, point: Mapping[str, float]) -> bool:
     """Say whether the busiest hour keeps the scenario's limits."""
     limits = deployment.scenario.file.limits
-    stated = None if limits is None or limits.gpus is None else limits.gpus.max
-    most = [float(bound) for bound in (stated, service.fleet.ceiling) if bound is not None]
-    return not most or max(float(peak.value(point)) for peak in service.peaks) <= min(most)
+    peaks, most = service.bounded_peaks(None if limits is None or limits.gpus is None else limits.gpus.max)
+    return all(float(peak.value(point)) <= most for peak in peaks)

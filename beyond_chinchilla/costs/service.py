@@ -7,12 +7,12 @@ with the same `shift` on top.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from beyond_chinchilla.costs.fleet import Fleet
 from beyond_chinchilla.costs.fleet_bill import Peak
@@ -27,7 +27,6 @@ FLOOR_DRIVERS = ("serving_price",)
 _MOST_PIECES = 100
 
 Point = Mapping[str, float]
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +143,25 @@ class Service:
         """GPUs on at once, one posynomial for each month that can be the busiest; a limit holds for all of them."""
         return self._as_posynomials(self.fleet.peaks)
 
-    def peaks_within(self, bounds: Array) -> tuple[Posynomial, ...]:
-        """Return the GPUs on at once against bounds by month, all in proportion to ``bounds.min()``; see `Fleet`."""
-        return self._as_posynomials(self.fleet.peaks_within(bounds))
+    def bounded_peaks(self, most: float | None = None) -> tuple[tuple[Posynomial, ...], float]:
+        """Return GPUs on at once, a posynomial for each month that can be short, and the one bound of all of them.
+
+        Parameters
+        ----------
+        most : float, optional
+            GPUs that may be on in any month, beside the fleet's own ceiling and what it can have by month. Where that
+            varies, each month counts in proportion to the month with the fewest.
+
+        Returns
+        -------
+        peaks, bound
+            The bound is infinite where nothing bounds them.
+        """
+        flat = min((bound for bound in (most, self.fleet.ceiling) if bound is not None), default=math.inf)
+        if self.fleet.available is None:
+            return self.peaks, float(flat)
+        by_month = np.minimum(self.fleet.available, flat)
+        return self._as_posynomials(self.fleet.peaks_within(by_month)), float(by_month.min())
 
     def _as_posynomials(self, peaks: Sequence[Peak]) -> tuple[Posynomial, ...]:
         found = []

@@ -247,23 +247,11 @@ def _of_service(limits: Limits | None, service: Service | None) -> list[Limit]:
         return []
     from beyond_chinchilla.costs.serving import Replica
 
-    stated = None if limits is None or limits.gpus is None else limits.gpus.max
-    bounds = [float(bound) for bound in (stated, service.fleet.ceiling) if bound is not None]
+    peaks, most = service.bounded_peaks(None if limits is None or limits.gpus is None else limits.gpus.max)
     found: list[Limit] = []
-    if service.fleet.available is not None:
-        by_month = np.minimum(service.fleet.available, min(bounds, default=np.inf))
-        least = float(by_month.min())
-        # Each month in proportion to the one with the fewest: one bound, which moves them all.
-        found += [
-            Limit(label="gpus", side="max", quantity=peak, bound=least, unit="GPUs", each="GPU")
-            for peak in service.peaks_within(by_month)
-        ]
-    elif bounds:
-        # A limit for each month that can be the busiest.
-        found += [
-            Limit(label="gpus", side="max", quantity=peak, bound=min(bounds), unit="GPUs", each="GPU")
-            for peak in service.peaks
-        ]
+    if most < np.inf:
+        # A limit for each month that can be short.
+        found += [Limit(label="gpus", side="max", quantity=peak, bound=most, unit="GPUs", each="GPU") for peak in peaks]
     if isinstance(service.use, Replica):
         memory = service.use.memory_used()
         bound = service.use.memory_available

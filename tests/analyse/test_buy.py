@@ -152,3 +152,15 @@ def test_a_mixture_of_experts_is_refused_and_nothing_to_buy_says_so():
     experts = scenario(buy={"model": "deepseek-v3"})
     with pytest.raises(InputError, match="deepseek-v3 is a mixture of experts"):
         offer(replace(deployment, scenario=experts))
+
+
+def test_batch_work_at_its_own_price_is_bought_whatever_the_fleet_may_hold():
+    asked = scenario(
+        buy={"model": "llama-2-13b"},
+        limits={"gpus": {"max": 1}},
+        demand={**SMALL, "batch_share": "100%"},
+        serving={"batch_price": 1.0},
+    )
+    free = scenario(buy={"model": "llama-2-13b"}, demand={**SMALL, "batch_share": "100%"}, serving={"batch_price": 1.0})
+    bounded, loose = (offer(deploy(one, bc.solve(one))).total for one in (asked, free))
+    assert bounded == pytest.approx(loose, rel=1e-12)
