@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[1]
 _SLOW = [HealthCheck.too_slow]
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile(
-    "ci", max_examples=80, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW
+    "ci", max_examples=50, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
