@@ -1,11 +1,84 @@
-"""Results on disk: whole or not there."""
+"""Bytes from disk and to it: read within bounds, written whole or not at all."""
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.errors import InputError, SpreadsheetError, printable
+
+# An old workbook, or one behind a password.
+OLE = b"\xd0\xcf\x11\xe0"
+_BINARY = (b"PAR1", b"PK\x03\x04", b"\x1f\x8b", OLE)
+
+
+def read_bytes(path: Path, most: int, what: str = "the file") -> bytes:
+    """Read a file, and one byte more than `most` at the most: whoever asks says what is too large.
+
+    Parameters
+    ----------
+    path : Path
+    most : int
+        Bytes that are welcome.
+    what : str
+        What should have been named instead of a folder.
+
+    Raises
+    ------
+    InputError
+        No such file, a folder, or one that cannot be read.
+    """
+    shown = printable(str(path))
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except FileNotFoundError:
+        raise InputError(f"{shown}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{shown}: a folder, not a file; name {what} in it") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{shown}: cannot be read: {printable(reason)}") from None
+
+
+def unpack(data: bytes, place: str, most: int) -> bytes:
+    """Unpack gzip, to one byte more than `most` at the most.
+
+    Raises
+    ------
+    SpreadsheetError
+        No gzip, or a damaged one.
+    """
+    import gzip  # only for who has a packed file
+    import zlib
+
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            return file.read(most + 1)
+    except (OSError, EOFError, zlib.error):
+        raise SpreadsheetError(f"{place}: no gzip file, or a damaged one; unpack it and name the text itself") from None
+
+
+def decode(data: bytes, place: str, kinds: Sequence[str]) -> str:
+    """Return bytes as text with plain line ends: UTF-8, UTF-16 with its mark, or else Latin-1.
+
+    Raises
+    ------
+    SpreadsheetError
+        Binary; `kinds` are the extensions by which it may be named.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+    if data.startswith(_BINARY) or "\0" in text:
+        raise SpreadsheetError(f"{place}: binary, not text; name it by what it is, one of {', '.join(kinds)}")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from beyond_chinchilla.costs.forecast import Forecast
@@ -95,10 +95,6 @@ class Deployment:
     def training_gpu_hours(self) -> float:
         """GPU-hours of the final run, failures included."""
         return self.scenario.training_gpu_hours(self.best.params, self.best.tokens)
-
-    def served_by(self, service: Service) -> Deployment:
-        """Return the same plan with another service, such as one of more demand."""
-        return replace(self, service=service)
 
 
 def deploy(scenario: Scenario, plan: Plan) -> Deployment:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from beyond_chinchilla import files
 from beyond_chinchilla.errors import InputError, SpreadsheetError, nearest, printable
 
 # How many roles a row of names fills: what tells a header from a title or from numbers.
@@ -33,7 +32,6 @@ TEXTS = (".csv", ".tsv", ".txt")
 RECORDS = (".jsonl", ".ndjson", ".json")
 WORKBOOKS = (".xlsx", ".xlsm", ".ods")
 KINDS = (*TEXTS, *RECORDS, ".parquet", *WORKBOOKS)
-_OLE = b"\xd0\xcf\x11\xe0"
 
 
 @dataclass(frozen=True)
@@ -81,31 +79,17 @@ def read_table(path: str | Path, score: Score, sheet: str | None = None) -> Tabl
         raise InputError(f"{place}: '{kind}' is no known extension; save it as {', '.join(KINDS)} (texts also as .gz)")
     if sheet is not None and kind not in WORKBOOKS:
         raise InputError(f"{place}: only a workbook has sheets; leave out the sheet '{printable(sheet)}'")
-    data = _read_bytes(path, place)
+    data = _bounded(files.read_bytes(path, MAX_BYTES, "the file of runs"), place)
     if packed:
-        data = _unpack(data, place)
+        data = _bounded(files.unpack(data, place, MAX_BYTES), place)
     if not data.strip():
         raise SpreadsheetError(f"{place}: the file is empty; it needs a header and at least 2 runs")
     if kind == ".parquet":
         return _read_parquet(data, place)
     if kind in WORKBOOKS:
         return _read_workbook(data, place, score, sheet)
-    text = _decode(data, place)
+    text = files.decode(data, place, KINDS)
     return _read_records(text, place) if kind in RECORDS else _read_text(text, place, score, kind)
-
-
-def _read_bytes(path: Path, place: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise InputError(f"{printable(str(path))}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{printable(str(path))}: a folder, not a file; name the file of runs in it") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{printable(str(path))}: cannot be read: {printable(reason)}") from None
-    return _bounded(data, place)
 
 
 def _bounded(data: bytes, place: str) -> bytes:
@@ -120,27 +104,6 @@ def _bounded(data: bytes, place: str) -> bytes:
 def _check_rows(count: int, place: str) -> None:
     if count > MAX_ROWS:
         raise SpreadsheetError(f"{place}: more than {MAX_ROWS:,} rows; keep the last evaluation of each run")
-
-
-def _unpack(data: bytes, place: str) -> bytes:
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            return _bounded(file.read(MAX_BYTES + 1), place)
-    except (OSError, EOFError, zlib.error):
-        raise SpreadsheetError(f"{place}: no gzip file, or a damaged one; unpack it and name the text itself") from None
-
-
-def _decode(data: bytes, place: str) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = data.decode("utf-16", errors="replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("latin-1")
-    if data.startswith((b"PAR1", b"PK\x03\x04", b"\x1f\x8b", _OLE)) or "\0" in text:
-        raise SpreadsheetError(f"{place}: binary, not text; name it by what it is, one of {', '.join(KINDS)}")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 # Texts
@@ -285,7 +248,7 @@ def _read_parquet(data: bytes, place: str) -> Table:
 def _read_workbook(data: bytes, place: str, score: Score, sheet: str | None) -> Table:
     import pandas as pd
 
-    if data.startswith(_OLE):
+    if data.startswith(files.OLE):
         raise SpreadsheetError(f"{place}: protected by a password, or an old .xls; save it as .xlsx without a password")
     broken = SpreadsheetError(f"{place}: no workbook, or a damaged one; open it, save it as .xlsx, and try again")
     try:

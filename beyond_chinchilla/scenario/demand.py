@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from beyond_chinchilla.costs.demand import Demand as CostsDemand
-from beyond_chinchilla.costs.months import months_between, months_from
+from beyond_chinchilla.costs.months import MAX_MONTHS, months_between, months_from
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.fields import MOST, Quantity, Section, Text
-from beyond_chinchilla.scenario.kinds import MOST_MONTHS, Count, Hours, Month, Ratio
+from beyond_chinchilla.scenario.kinds import Count, Hours, Month, Ratio
 from beyond_chinchilla.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
@@ -97,10 +97,10 @@ class Demand(Section):
     ) = None
     saturation: Annotated[float, Quantity("requests", "Requests a month that growth runs up to.", "400M")] | None = None
     months: (
-        Annotated[int, Count("Life of the model; needed with a rate.", "36", unit="month", most=MOST_MONTHS)] | None
+        Annotated[int, Count("Life of the model; needed with a rate.", "36", unit="month", most=MAX_MONTHS)] | None
     ) = None
     table: (
-        Annotated[tuple[MonthOfDemand, ...], Field(description="A forecast, one row a month.", max_length=MOST_MONTHS)]
+        Annotated[tuple[MonthOfDemand, ...], Field(description="A forecast, one row a month.", max_length=MAX_MONTHS)]
         | None
     ) = None
     file: (

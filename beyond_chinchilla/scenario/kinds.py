@@ -14,7 +14,6 @@ from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.fields import Quantity, _Kind, describe
 from beyond_chinchilla.units import parse_number, parse_quantity
 
-MOST_MONTHS = 600
 MOST_HOURS = 366 * 24
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _COUNTED = re.compile(r"[1-9][0-9]{0,2}")

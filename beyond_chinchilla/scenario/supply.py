@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from beyond_chinchilla.costs.months import months_from
+from beyond_chinchilla.costs.months import MAX_MONTHS, months_from
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.fields import Quantity, Section, Text
-from beyond_chinchilla.scenario.kinds import MOST_MONTHS, Month
+from beyond_chinchilla.scenario.kinds import Month
 
 
 class PriceList(Section):
@@ -32,7 +32,7 @@ class MonthOfGpus(Section):
 class Capacity(Section):
     """GPUs that can be had for serving, month by month."""
 
-    table: Annotated[tuple[MonthOfGpus, ...], Field(description="One row a month.", max_length=MOST_MONTHS)] = ()
+    table: Annotated[tuple[MonthOfGpus, ...], Field(description="One row a month.", max_length=MAX_MONTHS)] = ()
     file: Annotated[str, Text("That table in a workbook or CSV beside this file.")] | None = None
     sheet: Annotated[str, Text("Of the workbook: its name, or Fleet!B4.")] | None = None
     source: Annotated[str, Text("Where the table comes from.")] | None = None

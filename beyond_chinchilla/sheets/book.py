@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from beyond_chinchilla.sheets.formula import Formula, Value, is_error
@@ -73,6 +73,9 @@ class Page:
         self.book = book
         self.title = title
         self.sheet = book.workbook.add_worksheet(title)
+        from xlsxwriter.utility import xl_rowcol_to_cell  # type: ignore[import-untyped]
+
+        self._cell: Callable[..., str] = xl_rowcol_to_cell
         self.sheet.hide_gridlines(2)
         self.prefix = f"'{title}'!" if " " in title else f"{title}!"
 
@@ -129,11 +132,11 @@ class Page:
 
     def address(self, row: int, column: int) -> str:
         """Return the absolute address of a cell."""
-        return f"{self.prefix}${column_letters(column)}${row + 1}"
+        return f"{self.prefix}{self._cell(row, column, True, True)}"
 
     def block(self, first_row: int, first_column: int, last_row: int, last_column: int) -> str:
         """Return the absolute address of a block of cells."""
-        corner = f"${column_letters(last_column)}${last_row + 1}"
+        corner = self._cell(last_row, last_column, True, True)
         return f"{self.address(first_row, first_column)}:{corner}"
 
     def lay_out(self, widths: Sequence[float], *, pages: int = 0, freeze: int = 0) -> None:
@@ -163,17 +166,3 @@ def storable(text: str) -> str:
     """Return text that a cell can hold: bounded, and without halves of characters."""
     sound = "".join("?" if _FIRST_BAD_SURROGATE <= ord(letter) <= _LAST_BAD_SURROGATE else letter for letter in text)
     return sound if len(sound) <= _LONGEST_TEXT else sound[: _LONGEST_TEXT - 3] + "..."
-
-
-def column_letters(column: int) -> str:
-    """Return the letters of a column.
-
-    >>> column_letters(0), column_letters(27)
-    ('A', 'AB')
-    """
-    letters = ""
-    column += 1
-    while column:
-        column, digit = divmod(column - 1, 26)
-        letters = chr(ord("A") + digit) + letters
-    return letters

@@ -14,7 +14,6 @@ from beyond_chinchilla.costs.demand import Demand
 from beyond_chinchilla.costs.flops import INFERENCE_FLOPS_PER_PARAMETER_TOKEN, TRAINING_FLOPS_PER_PARAMETER_TOKEN
 from beyond_chinchilla.costs.hardware import Accelerator
 from beyond_chinchilla.costs.lifetime import SERVING_DRIVERS, HiredCompute, lifetime_cost, lifetime_flops
-from beyond_chinchilla.costs.models import reference_model
 from beyond_chinchilla.errors import BeyondChinchillaError
 from beyond_chinchilla.optimise import universal
 from beyond_chinchilla.optimise.plan import Candidate, Plan
@@ -401,38 +400,3 @@ def phase_tokens(case: Case) -> Demand:
         if term.label in tokens:
             tokens[term.label] += float(np.asarray(term.coefficient)) / SERVING_FACTOR
     return Demand(prefill_tokens=tokens["prefill"], decode_tokens=tokens["decode"])
-
-
-@dataclass(frozen=True)
-class StatedTarget:
-    """The quality to reach, in each of the three ways; the scenario stated it in the first."""
-
-    way: str
-    loss: float
-    chinchilla: float
-    params: float
-    tokens: float
-
-
-def stated_target(case: Case) -> StatedTarget:
-    """Return the target as stated, with what it means in the other ways."""
-    law, loss = case.problem.law, case.plan.target_loss
-    point = law.compute_optimal(loss=loss)
-    found = StatedTarget("loss", loss, float(point.params), float(point.params), float(point.tokens))
-    target = case.scenario.file.target
-    if target is None or case.plan.objective == "loss":
-        return found
-    if target.chinchilla is not None:
-        return replace(found, way="chinchilla", chinchilla=target.chinchilla)
-    if target.model is None:
-        return found
-    if isinstance(target.model, str):
-        model = reference_model(target.model)
-        assert model.tokens is not None
-        return replace(found, way="model", params=model.params, tokens=model.tokens)
-    return replace(found, way="model", params=target.model.params, tokens=target.model.tokens)
-
-
-def cases_of(entries: Sequence[Entry]) -> list[Case]:
-    """Return the case of each entry."""
-    return [case_of(entry) for entry in entries]

@@ -14,10 +14,10 @@ from beyond_chinchilla.sheets.case import (
     charges,
     phase_tokens,
     requests_of,
-    stated_target,
 )
 from beyond_chinchilla.sheets.curve import Bill, LawCells
 from beyond_chinchilla.sheets.formula import ERROR, Formula, as_formula, if_, literal
+from beyond_chinchilla.sheets.target import stated_target
 from beyond_chinchilla.units import SECONDS_PER_HOUR
 
 TERA = 1e12

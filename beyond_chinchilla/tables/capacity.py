@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from beyond_chinchilla.errors import InputError, printable
-from beyond_chinchilla.tables.find import choose_table, explain_nothing, find_tables
-from beyond_chinchilla.tables.forecasts import split_sheet
+from beyond_chinchilla.tables.find import choose_table
+from beyond_chinchilla.tables.forecasts import split_sheet, tables_at
 from beyond_chinchilla.tables.grids import read_grids
 from beyond_chinchilla.tables.readings import Mistakes, read_months, read_numbers, table_mark
 
@@ -50,15 +49,7 @@ def read_capacity(path: str | Path, sheet: str | None = None) -> CapacityTable:
     """
     name, corner = split_sheet(sheet)
     grids = read_grids(path, name)
-    tables = [table for grid in grids for table in find_tables(grid, (_GPUS,))]
-    if corner:
-        chosen = [table for table in tables if table.holds(corner)]
-        if not chosen:
-            ranges = ", ".join(table.range for table in tables) or "nowhere"
-            raise InputError(f"{grids[0].book}: no table of GPUs at {printable(corner)}; found: {printable(ranges)}")
-        tables = chosen
-    if not tables:
-        raise explain_nothing(grids, _GPUS, "capacity")
+    tables = tables_at(grids, _GPUS, corner, "GPUs", "capacity")
     table, _ = choose_table(tables, (_GPUS,), grids[0].book, "capacity")
     mistakes = Mistakes()
     whens = read_months(table, mistakes)

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import io
 import itertools
 import json
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from beyond_chinchilla import files as disk
 from beyond_chinchilla.errors import InputError, SpreadsheetError, nearest, printable
 
 MAX_BYTES = 500_000_000
@@ -37,8 +36,6 @@ TEXTS = (".csv", ".tsv", ".txt")
 RECORDS = (".jsonl", ".ndjson", ".json")
 WORKBOOKS = (".xlsx", ".xlsm", ".ods")
 KINDS = (*TEXTS, *RECORDS, ".parquet", *WORKBOOKS)
-_OLE = b"\xd0\xcf\x11\xe0"
-_BINARY = (b"PAR1", b"PK\x03\x04", b"\x1f\x8b", _OLE)
 _FIRST_PART = 1_000_000
 
 # How many of the names that are looked for a row holds: what tells a header from a title.
@@ -105,9 +102,9 @@ def read_frame(path: str | Path, score: Score, sheet: str | None = None) -> Fram
     """
     data, kind, place = _load(Path(path), sheet)
     if kind in TEXTS:
-        return _split_text(_decode(data, place), place, score)
+        return _split_text(disk.decode(data, place, KINDS), place, score)
     if kind in RECORDS:
-        return _parse_records(_decode(data, place), place)
+        return _parse_records(disk.decode(data, place, KINDS), place)
     if kind == ".parquet":
         frame = _parse_parquet(data, place)
         return _named(frame, list(frame.columns), np.arange(1, len(frame) + 1), place)
@@ -121,7 +118,7 @@ def read_sheets(path: str | Path, sheet: str | None = None) -> tuple[Sheet, ...]
     if kind in WORKBOOKS:
         return tuple(_parse_workbook(data, place, sheet))
     if kind in TEXTS:
-        text = _decode(data, place)
+        text = disk.decode(data, place, KINDS)
         delimiter = _guess_delimiter(text)
         # People's rows differ in width; a quoted delimiter only makes a column too many, which is cut off again.
         widest = 1 + max(line.count(delimiter) for line in text.split("\n"))
@@ -131,7 +128,7 @@ def read_sheets(path: str | Path, sheet: str | None = None) -> tuple[Sheet, ...]
         cells = cells.iloc[:, : int(used[-1]) + 1 if len(used) else 1]
     else:
         records = kind in RECORDS
-        frame = _parse_records(_decode(data, place), place).frame if records else _parse_parquet(data, place)
+        frame = _parse_records(disk.decode(data, place, KINDS), place).frame if records else _parse_parquet(data, place)
         cells = pd.DataFrame([list(frame.columns), *frame.astype(object).to_numpy().tolist()])
     return (Sheet(place=place, name="", cells=cells),)
 
@@ -149,28 +146,12 @@ def _load(path: Path, sheet: str | None) -> tuple[bytes, str, str]:
         raise InputError(f"{place}: '{printable(kind)}' is no known extension; save it as {known} (texts also as .gz)")
     if sheet is not None and kind not in WORKBOOKS:
         raise InputError(f"{place}: only a workbook has sheets; leave out the sheet '{printable(sheet)}'")
-    data = _read_bytes(path, place)
+    data = _bounded(disk.read_bytes(path, MAX_BYTES), place)
     if packed and data:
-        data = _unpack(data, place)
+        data = _bounded(disk.unpack(data, place, MAX_BYTES), place)
     if not data.strip():
         raise SpreadsheetError(f"{place}: the file is empty; it needs a header and at least one row")
     return data, kind, place
-
-
-def _read_bytes(path: Path, place: str) -> bytes:
-    shown = printable(str(path))
-    try:
-        with path.open("rb") as file:
-            return _bounded(file.read(MAX_BYTES + 1), place)
-    except FileNotFoundError:
-        raise InputError(f"{shown}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{shown}: a folder, not a file; name the file in it") from None
-    except SpreadsheetError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{shown}: cannot be read: {printable(reason)}") from None
 
 
 def _bounded(data: bytes, place: str) -> bytes:
@@ -183,27 +164,6 @@ def _bounded(data: bytes, place: str) -> bytes:
 def _check_rows(count: int, place: str) -> None:
     if count > MAX_ROWS:
         raise SpreadsheetError(f"{place}: more than {MAX_ROWS:,} rows; keep those that are needed")
-
-
-def _unpack(data: bytes, place: str) -> bytes:
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            return _bounded(file.read(MAX_BYTES + 1), place)
-    except (OSError, EOFError, zlib.error):
-        raise SpreadsheetError(f"{place}: no gzip file, or a damaged one; unpack it and name the text itself") from None
-
-
-def _decode(data: bytes, place: str) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = data.decode("utf-16", errors="replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("latin-1")
-    if data.startswith(_BINARY) or "\0" in text:
-        raise SpreadsheetError(f"{place}: binary, not text; name it by what it is, one of {', '.join(KINDS)}")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 # Texts
@@ -362,7 +322,7 @@ def _parse_parquet(data: bytes, place: str) -> pd.DataFrame:
 
 
 def _parse_workbook(data: bytes, place: str, sheet: str | None) -> list[Sheet]:
-    if data.startswith(_OLE):
+    if data.startswith(disk.OLE):
         raise SpreadsheetError(f"{place}: protected by a password, or an old .xls; save it as .xlsx without a password")
     broken = SpreadsheetError(f"{place}: no workbook, or a damaged one; open it, save it as .xlsx, and try again")
     try:

@@ -143,17 +143,42 @@ def forecast_of(grids: Sequence[Grid], corner: str = "", decimal: str | None = N
     """Return the forecast that the sheets of a book hold; see `read_forecast`."""
     if decimal is not None and decimal not in DECIMALS:
         raise InputError(f"decimal mark '{printable(decimal)}'; write point or comma")
-    tables = [table for grid in grids for table in find_tables(grid, ("requests",))]
+    table, others = choose_table(tables_at(grids, "requests", corner, "demand"), FIELDS, grids[0].book, "demand")
+    return _read(table, others, None if decimal is None else DECIMALS[decimal])
+
+
+def tables_at(grids: Sequence[Grid], wanted: str, corner: str, what: str, key: str | None = None) -> list[Table]:
+    """Return the tables of a book that have a column, or the one that holds a cell.
+
+    Parameters
+    ----------
+    grids : sequence of Grid
+    wanted : str
+        The column, one of `headers.ALIASES`.
+    corner : str
+        A cell of the table, or nothing.
+    what : str
+        What the table is of, in words.
+    key : str, optional
+        Section of a scenario that asks; `what` if left out.
+
+    Raises
+    ------
+    InputError
+        No table at the cell.
+    SpreadsheetError
+        No table at all.
+    """
+    tables = [table for grid in grids for table in find_tables(grid, (wanted,))]
     if corner:
         chosen = [table for table in tables if table.holds(corner)]
         if not chosen:
             ranges = ", ".join(table.range for table in tables) or "nowhere"
-            raise InputError(f"{grids[0].book}: no table of demand at {printable(corner)}; found: {printable(ranges)}")
+            raise InputError(f"{grids[0].book}: no table of {what} at {printable(corner)}; found: {printable(ranges)}")
         tables = chosen
     if not tables:
-        raise explain_nothing(grids, "requests", "demand")
-    table, others = choose_table(tables, FIELDS, grids[0].book, "demand")
-    return _read(table, others, None if decimal is None else DECIMALS[decimal])
+        raise explain_nothing(grids, wanted, key or what)
+    return tables
 
 
 def _read(table: Table, others: Sequence[Left], decimal: str | None) -> ForecastTable:

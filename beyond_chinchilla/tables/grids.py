@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from beyond_chinchilla import files as disk
 from beyond_chinchilla.errors import InputError, SpreadsheetError, nearest, printable
 from beyond_chinchilla.tables import cell_faults, files, packages
 from beyond_chinchilla.tables.cell_faults import NOT_CALCULATED, Scan
@@ -198,17 +199,7 @@ def _damaged(error: BaseException, place: str) -> BaseException:
 
 
 def _read_bytes(path: Path, place: str) -> bytes:
-    shown = printable(str(path))
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise InputError(f"{shown}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{shown}: a folder, not a file; name the file in it") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{shown}: cannot be read: {printable(reason)}") from None
+    data = disk.read_bytes(path, MAX_BYTES)
     if len(data) > MAX_BYTES:
         raise SpreadsheetError(f"{place}: a workbook of more than {MAX_BYTES / 1e6:g} MB; save the sheet as .csv")
     return data

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from trees import COST
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.analyse.compare import compare
@@ -41,21 +42,7 @@ LIMITS: dict[str, Any] = {
 
 def scenario(**changes: Any) -> Scenario:
     """Return the test's scenario with sections changed; None removes."""
-    tree = {
-        "name": "test",
-        "law": "sardana-2024",
-        "target": {"chinchilla": "30B"},
-        "demand": {"requests": "1B", "input_tokens": 70, "output_tokens": 215},
-        "training": {"hardware": "a100-80gb-sxm", "precision": "bf16", "price": 1.5, "mfu": "50%"},
-        "serving": {
-            "hardware": "a100-40gb-sxm",
-            "precision": "int8",
-            "price": 1.1,
-            "prefill_mfu": "50%",
-            "decode_mfu": "1%",
-        },
-        **changes,
-    }
+    tree = {**COST, **changes}
     return Scenario.from_dict({key: value for key, value in tree.items() if value is not None})
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from trees import changed
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.errors import InputError, ScenarioError
@@ -42,17 +43,7 @@ PURCHASE = {"capex": "40k USD", "years": 4, "rate": "10%"}
 
 def tree(**changes: Any) -> dict[str, Any]:
     """Return the test's scenario with values changed; ``demand__months`` is ``demand.months``, None removes."""
-    found: dict[str, Any] = yaml.safe_load(TEXT)
-    for place, value in changes.items():
-        *sections, key = place.split("__")
-        node = found
-        for section in sections:
-            node = node.setdefault(section, {})
-        if value is None:
-            node.pop(key, None)
-        else:
-            node[key] = value
-    return found
+    return changed(yaml.safe_load(TEXT), **changes)
 
 
 def scenario(**changes: Any) -> Scenario:

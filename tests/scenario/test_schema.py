@@ -12,6 +12,7 @@ import strategies
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from trees import changed
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.costs import hardware, models
@@ -53,17 +54,7 @@ SMALL: dict[str, Any] = {
 
 def scenario(**changes: Any) -> Scenario:
     """Return the test's scenario with values changed; ``demand__requests`` is ``demand.requests``, None removes."""
-    tree: dict[str, Any] = yaml.safe_load(TEXT)
-    for place, value in changes.items():
-        *sections, key = place.split("__")
-        node = tree
-        for section in sections:
-            node = node.setdefault(section, {})
-        if value is None:
-            node.pop(key, None)
-        else:
-            node[key] = value
-    return Scenario.from_dict(tree)
+    return Scenario.from_dict(changed(yaml.safe_load(TEXT), **changes))
 
 
 def mistakes(**changes: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trees import changed
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.errors import InputError, ScenarioError
@@ -44,21 +44,6 @@ CHAT: dict[str, Any] = {
     "limits": {"time_per_output_token": {"max": "6 ms"}},
 }
 FIXED = {"hardware": "h100-sxm", "precision": "fp8", "price": 2.0, "prefill_mfu": "50%", "decode_mfu": "5%"}
-
-
-def changed(tree: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return a scenario with values changed; ``demand__months`` is ``demand.months``, None removes."""
-    found = copy.deepcopy(tree)
-    for place, value in changes.items():
-        *sections, key = place.split("__")
-        node = found
-        for section in sections:
-            node = node.setdefault(section, {})
-        if value is None:
-            node.pop(key, None)
-        else:
-            node[key] = value
-    return found
 
 
 def solved(tree: dict[str, Any] = CHAT, **changes: Any) -> Plan:

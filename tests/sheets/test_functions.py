@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import laws, log_floats
+from trees import COST
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.scenario.load import Scenario
@@ -21,18 +22,7 @@ SERVE = fn.SERVE_RATE(1e9, 70, 215, 1.10, 624, 0.5, 0.01)
 
 def test_the_main_job_by_worksheet_functions() -> None:
     """A team that follows the README in a spreadsheet finds what bc-opt prints for scenarios/1B-requests.yaml."""
-    scenario = Scenario.from_dict(
-        {
-            "law": "sardana-2024",
-            "target": {"chinchilla": "30B"},
-            "demand": {"requests": "1B", "input_tokens": 70, "output_tokens": 215},
-            "training": {"hardware": "a100-80gb-sxm", "precision": "bf16", "price": 1.5, "mfu": "50%"},
-            "serving": {
-                "hardware": "a100-40gb-sxm", "precision": "int8", "price": 1.1, "prefill_mfu": 0.5, "decode_mfu": 0.01
-            },
-        }
-    )  # fmt: skip
-    plan = bc.solve(scenario)
+    plan = bc.solve(Scenario.from_dict(COST))
     assert plan.best is not None
     asked = (fn.CHINCHILLA_LOSS("30B"), TRAIN, SERVE)
     assert fn.OPTIMAL_PARAMS(*asked) == pytest.approx(plan.best.params, rel=1e-12)

@@ -18,6 +18,7 @@ from typing import Any
 import openpyxl
 import pytest
 import strategies as own
+import trees
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from libreoffice import LibreOffice, Values
@@ -37,20 +38,7 @@ CASES = 20
 # Of these the sensitivities are compared with scenarios as well as with rates.
 BY_SCENARIO = 5
 
-COST: dict[str, Any] = {
-    "name": "cost",
-    "law": "sardana-2024",
-    "target": {"chinchilla": "30B"},
-    "demand": {"requests": "1B", "input_tokens": 70, "output_tokens": 215},
-    "training": {"hardware": "a100-80gb-sxm", "precision": "bf16", "price": 1.5, "mfu": "50%"},
-    "serving": {
-        "hardware": "a100-40gb-sxm",
-        "precision": "int8",
-        "price": 1.1,
-        "prefill_mfu": "50%",
-        "decode_mfu": "1%",
-    },
-}
+COST = trees.COST | {"name": "cost"}
 FLOPS: dict[str, Any] = {
     "name": "flops",
     "law": "besiroglu-2024",
