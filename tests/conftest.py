@@ -14,9 +14,11 @@ REPOSITORY = Path(__file__).parents[1]
 _SLOW = [HealthCheck.too_slow]
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile(
-    "ci", max_examples=50, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW
+    "ci", max_examples=30, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW
 )
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+# For a night: HYPOTHESIS_PROFILE=thorough pytest
+settings.register_profile("thorough", max_examples=500, deadline=None, print_blob=True, suppress_health_check=_SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 
 class RealData:

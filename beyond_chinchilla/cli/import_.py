@@ -46,6 +46,7 @@ _DEMAND_WAYS = ("table", "requests", "requests_per_month", "requests_per_day", "
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="State a value: target.chinchilla=30B.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE (.yaml).")
+@out.quiet_option
 def command(
     book: Path,
     sheet: str | None,
@@ -124,7 +125,7 @@ def _report(found: Book) -> None:
     if found.ignored:
         lines += ["", *_table(("left out", "there", "because"), [(e.place, e.text, e.why) for e in found.ignored])]
     lines += [f"note: {note}" for note in found.notes]
-    click.echo("\n".join(printable(line) for line in lines) + "\n", err=True)
+    out.note("\n".join(printable(line) for line in lines) + "\n")
 
 
 def _table(heads: tuple[str, str, str], rows: Sequence[tuple[str, str, str]]) -> list[str]:

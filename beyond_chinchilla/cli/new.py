@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from beyond_chinchilla.cli import output as out
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.files import unwritable
 
 
 @click.command("new", short_help="Write a commented scenario to start from.")
 @click.argument("name")
+@out.quiet_option
 def command(name: str) -> None:
     """Write NAME.yaml: a complete scenario with every key explained. An existing file is never touched.
 
@@ -33,4 +35,4 @@ def command(name: str) -> None:
         raise InputError(f"{path}: exists already; choose another name, or delete it first") from None
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None
-    click.echo(f"wrote {path}; now: bc-opt {path}", err=True)
+    out.note(f"wrote {path}; now: bc-opt {path}")

@@ -27,11 +27,37 @@ PARQUET = {".parquet": "parquet"}
 PIPED_WIDTH = 100
 LEAST_WIDTH = 40
 
+_QUIET = "beyond_chinchilla.quiet"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def is_quiet() -> bool:
+    """Say whether the command under way was asked to say nothing but its result and its errors."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET))
+
+
+def note(words: str) -> None:
+    """Tell the person on stderr, unless the command was asked to be quiet."""
+    if not is_quiet():
+        click.echo(words, err=True)
+
+
+def _hush(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta[_QUIET] = value
+
+
+def quiet_option(function: F) -> F:
+    """Give a command ``--quiet``."""
+    return click.option(
+        "-q", "--quiet", is_flag=True, expose_value=False, callback=_hush, help="Say nothing on stderr but errors."
+    )(function)
+
+
 def output_options(function: F) -> F:
-    """Give a command ``--format`` and ``--output``."""
+    """Give a command ``--format``, ``--output`` and ``--quiet``."""
+    function = quiet_option(function)
     function = click.option(
         "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
         help=f"Write to FILE; its extension ({' '.join(EXTENSIONS)}) decides the format.",
@@ -85,7 +111,7 @@ def emit(text: str, output: Path | None) -> None:
 def emit_file(content: str | bytes, output: Path) -> None:
     """Write a result to a file and say so on stderr."""
     write_whole(output, content)
-    click.echo(f"wrote {output}", err=True)
+    note(f"wrote {output}")
 
 
 def show(draw: Callable[[Console], None], output: Path | None) -> None:

@@ -11,6 +11,7 @@ from beyond_chinchilla.cli import output as out
 
 @click.command("schema", short_help="Print the JSON Schema of scenario files.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead.")
+@out.quiet_option
 def command(output: Path | None) -> None:
     """Print the JSON Schema of a scenario file, for editors that check and complete YAML.
 

@@ -204,7 +204,7 @@ def _workbook(output: Path, entries: Sequence[tuple[Scenario, Problem, Plan]]) -
     from beyond_chinchilla.sheets.write import write_workbook
 
     write_workbook(output, entries)
-    click.echo(f"wrote {output}", err=True)
+    out.note(f"wrote {output}")
 
 
 def _one(problem: Problem, plan: Plan, extra: _Extras, chosen: str, output: Path | None) -> None:

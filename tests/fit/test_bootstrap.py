@@ -192,13 +192,16 @@ def test_bad_options_of_the_profile(fit):
 
 # Coverage
 
+# At a true coverage of 95% the share among so many has a standard deviation of 2%.
+REPLICAS = 100
+
 
 @pytest.mark.slow
 def test_profiles_cover_the_truth():
     hits = dict.fromkeys(PARAMETERS, 0)
     N, D, _ = draw_runs(100, noise=0.0, seed=7)
     random = np.random.default_rng(7)
-    for _ in range(200):
+    for _ in range(REPLICAS):
         L = LAW.loss(N, D) * np.exp(0.01 * random.standard_normal(N.size))
         # One start is enough where the truth is known to be near the minimum.
         fit = fit_parametric(N, D, L, grid=[TRUTH])
@@ -206,7 +209,7 @@ def test_profiles_cover_the_truth():
             found = profile(fit, name, points=9)
             hits[name] += (found.low or 0.0) <= truth <= (found.high or math.inf)
     for name, count in hits.items():
-        assert 0.91 * 200 <= count <= 0.98 * 200, name
+        assert 0.89 * REPLICAS <= count <= 0.99 * REPLICAS, name
 
 
 @pytest.mark.slow
@@ -214,9 +217,9 @@ def test_percentile_intervals_cover_the_truth():
     hits = np.zeros(5)
     N, D, _ = draw_runs(100, noise=0.0, seed=7)
     random = np.random.default_rng(7)
-    for seed in range(200):
+    for seed in range(REPLICAS):
         L = LAW.loss(N, D) * np.exp(0.01 * random.standard_normal(N.size))
-        found = bootstrap(fit_parametric(N, D, L, grid=[TRUTH], objective="least-squares"), samples=200, seed=seed)
+        found = bootstrap(fit_parametric(N, D, L, grid=[TRUTH], objective="least-squares"), samples=150, seed=seed)
         low, high = np.percentile(found.kept, [2.5, 97.5], axis=0)
         hits += (low <= TRUTH) & (high >= TRUTH)
-    assert ((hits >= 0.91 * 200) & (hits <= 0.98 * 200)).all(), hits
+    assert ((hits >= 0.89 * REPLICAS) & (hits <= 0.99 * REPLICAS)).all(), hits
