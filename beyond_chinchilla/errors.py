@@ -8,7 +8,8 @@
     ├── InfeasibleError       a sound question without a plan        exit 1
     ├── UnboundedError        the cost falls for ever                exit 1
     ├── SolverError           no solver could certify a plan         exit 1
-    └── FitError              a law could not be fitted              exit 1
+    ├── FitError              a law could not be fitted              exit 1
+    └── EngineError           workers died, or were lost             exit 1
 
 A message states the value, the place, the bound and the way out, in one line.
 """
@@ -67,6 +68,10 @@ class SolverError(BeyondChinchillaError):
 
 class FitError(BeyondChinchillaError):
     """A law that the runs do not support."""
+
+
+class EngineError(BeyondChinchillaError):
+    """Work that was handed out and did not come back."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
