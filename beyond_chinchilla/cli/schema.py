@@ -23,4 +23,4 @@ def command(output: Path | None) -> None:
     from beyond_chinchilla.report.tables import to_json
     from beyond_chinchilla.scenario.schema import json_schema
 
-    out.emit(to_json(json_schema()), output)
+    out.emit(to_json(json_schema(distributions=True)), output)

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from beyond_chinchilla.data import load_row, row_names
 from beyond_chinchilla.errors import InputError, nearest
-from beyond_chinchilla.laws.loss_law import FittedRange, LossLaw
+from beyond_chinchilla.laws.loss_law import Array, FittedRange, LossLaw
 from beyond_chinchilla.units import parse_number
 
 
@@ -29,13 +31,12 @@ def law(name: str) -> LossLaw:
     InputError
         No such name; the message has the nearest one.
 
+    Examples
+    --------
     >>> law("sardana-2024").alpha
     0.336
     """
-    known = row_names("laws")
-    if name not in known:
-        raise InputError(f"no law named '{name}'; {nearest(name, known)}")
-    row = load_row("laws", name)
+    row = _row(name)
     return LossLaw(
         **_parameters(row),
         counts=row.get("counts", "total"),
@@ -45,6 +46,32 @@ def law(name: str) -> LossLaw:
         fitted=_fitted_range(row.get("range", {})),
         standard_errors={key: float(value) for key, value in row.get("standard_errors", {}).items()},
     )
+
+
+def covariance(name: str) -> Array | None:
+    """Return the covariance (5, 5) of ln A, ln B, ln E, alpha, beta of a published law; None where it is not known.
+
+    Raises
+    ------
+    InputError
+        No such name.
+
+    Examples
+    --------
+    >>> spread = covariance("besiroglu-2024")
+    >>> round(float(spread[0, 3] / np.sqrt(spread[0, 0] * spread[3, 3])), 3)
+    0.999
+    """
+    stated = _row(name).get("covariance")
+    return None if stated is None else np.array(stated, dtype=float)
+
+
+def _row(name: str) -> dict[str, Any]:
+    known = row_names("laws")
+    if name not in known:
+        raise InputError(f"no law named '{name}'; {nearest(name, known)}")
+    row: dict[str, Any] = load_row("laws", name)
+    return row
 
 
 def _parameters(row: Mapping[str, Any]) -> dict[str, float]:

@@ -13,6 +13,8 @@ from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.demand import WAYS
 from beyond_chinchilla.scenario.document import Document, Keys
 from beyond_chinchilla.scenario.law_file import read_law
+from beyond_chinchilla.scenario.numbers import currency_of, distributions_in, reader_of
+from beyond_chinchilla.scenario.schema import ScenarioFile
 
 # Stands in for a law whose file cannot be read, so that the rest can be checked.
 _SOME_LAW = "hoffmann-2022"
@@ -30,6 +32,7 @@ def attach(document: Document, folder: Path) -> list[tuple[Keys, str]]:
     """
     found: list[tuple[Keys, str]] = []
     _share_prices(document.tree)
+    found += _laws_of_set(document.tree, folder)
     for keys, read in _READERS.items():
         *sections, key = keys
         section: Any = document.tree
@@ -46,6 +49,31 @@ def attach(document: Document, folder: Path) -> list[tuple[Keys, str]]:
             read(section, folder)
         except InputError as error:
             found += [(keys, line) for line in str(error).splitlines()]
+    return found + _samples(document, folder)
+
+
+def _samples(document: Document, folder: Path) -> list[tuple[Keys, str]]:
+    """Put the samples of files in the place of their names; return what is wrong, by key."""
+    found: list[tuple[Keys, str]] = []
+    currency = currency_of(document.tree)
+    document.tree = dict(document.tree)
+    for place in distributions_in(document.tree, ScenarioFile):
+        name, column = place.stated.get("samples"), place.stated.get("column")
+        if not isinstance(name, str):
+            continue
+        try:
+            reader = reader_of(place.kind, currency)
+            path = beside(folder, name)
+            from beyond_chinchilla.tables.samples import read_samples  # pandas: only for who has samples in a file
+
+            values = read_samples(path, reader.number, None if column is None else str(column))
+        except InputError as error:
+            found += [((*place.keys, "samples"), line) for line in str(error).splitlines()]
+            # So that the rest can be checked.
+            place.holder[place.keys[-1]] = place.kind.example
+        else:
+            kept = {key: value for key, value in place.stated.items() if key != "column"}
+            place.holder[place.keys[-1]] = {"source": name[:200]} | kept | {"samples": values}
     return found
 
 
@@ -86,6 +114,25 @@ def _law(tree: dict[str, Any], folder: Path) -> None:
     if isinstance(name, str) and name.endswith(".json"):
         tree["law"] = _SOME_LAW
         tree["law"] = read_law(folder / name)
+
+
+def _laws_of_set(tree: dict[str, Any], folder: Path) -> list[tuple[Keys, str]]:
+    """Take the laws of a set out of their files; return what is wrong, by key."""
+    law = tree.get("law")
+    members = law.get("one_of") if isinstance(law, dict) else None
+    if not isinstance(law, dict) or not isinstance(members, (list, tuple)):
+        return []
+    found: list[tuple[Keys, str]] = []
+    # An alias may share a member with another place: change copies.
+    copies = [dict(member) if isinstance(member, dict) else member for member in members]
+    tree["law"] = {**law, "one_of": copies}
+    for index, member in enumerate(copies):
+        try:
+            if isinstance(member, dict) and "law" in member:
+                _law(member, folder)
+        except InputError as error:
+            found += [(("law", "one_of", index, "law"), line) for line in str(error).splitlines()]
+    return found
 
 
 def _forecast(demand: dict[str, Any], folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from beyond_chinchilla.costs.lifetime import HiredCompute, lifetime_cost, lifetime_flops
@@ -9,6 +11,7 @@ from beyond_chinchilla.costs.models import reference_model
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws import catalogue
 from beyond_chinchilla.laws.loss_law import FittedRange, LossLaw
+from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.problem import Problem, below_floor, beyond_any_budget
 from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.scenario import schema
@@ -27,19 +30,18 @@ WEIGHT_READ = "time_per_output_token is one read of the weights at batch 1: traf
 def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
     """Return the problem that a scenario states."""
     law = law_of(file.law)
-    flops = lifetime_flops(file.demand.life())
     notes: list[str] = []
     doubts = doubts_of(file.law)
-    setting = setting_of(file.demand, file.training, file.serving, notes)
+    cost, flops, limits = bill_and_limits(file, notes)
     priced = file.objective != "flops"
     if file.limits is not None and file.limits.time_per_output_token is not None:
         notes.append(WEIGHT_READ)
     return Problem(
         law=law,
         target_loss=beyond_any_budget(law) if file.target is None else target_loss(law, file.target),
-        cost=setting.bill() if priced else flops,
+        cost=cost,
         flops=flops,
-        limits=compile_limits(file.limits, setting),
+        limits=limits,
         objective="loss" if file.objective == "loss" else "cost",
         start_from=None if file.start_from is None else (file.start_from.params, file.start_from.tokens),
         name=name,
@@ -48,8 +50,21 @@ def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
     )
 
 
-def doubts_of(law: str | schema.InlineLaw) -> list[str]:
+def bill_and_limits(file: schema.ScenarioFile, notes: list[str]) -> tuple[Posynomial, Posynomial, tuple[Limit, ...]]:
+    """Return what a scenario over the life minimises, its FLOPs, and its limits; assumptions are noted.
+
+    Numbers of the file may be arrays over a block of scenarios: so are coefficients and bounds then.
+    """
+    flops = lifetime_flops(file.demand.life())
+    setting = setting_of(file.demand, file.training, file.serving, notes)
+    cost = flops if file.objective == "flops" else setting.bill()
+    return cost, flops, compile_limits(file.limits, setting)
+
+
+def doubts_of(law: schema.LawChoice) -> list[str]:
     """Return what the law's own fit warned of."""
+    if isinstance(law, schema.LawSet):
+        return doubts_of(law.heaviest.law)
     if isinstance(law, str) or law.verdict in (None, "good"):
         return []
     return [f"the fit of law {law.name} calls itself '{law.verdict}': see 'bc-opt fit' on its runs"]
@@ -110,12 +125,14 @@ def compared_size(item: schema.Compared) -> tuple[float, float]:
     return item.params, item.tokens
 
 
-def law_of(choice: str | schema.InlineLaw) -> LossLaw:
-    """Return the law that a scenario names or writes out."""
+def law_of(choice: schema.LawChoice) -> LossLaw:
+    """Return the law that a scenario names or writes out; of a set, the heaviest."""
+    if isinstance(choice, schema.LawSet):
+        return law_of(choice.heaviest.law)
     if isinstance(choice, str):
         return catalogue.law(choice)
     fitted = FittedRange() if choice.range is None else FittedRange(**choice.range.model_dump())
-    return LossLaw(**choice.model_dump(exclude={"range", "verdict"}), fitted=fitted)
+    return LossLaw(**choice.model_dump(exclude={"range", "verdict", "covariance", "refits"}), fitted=fitted)
 
 
 def target_loss(law: LossLaw, target: schema.Target) -> float:
@@ -127,7 +144,7 @@ def target_loss(law: LossLaw, target: schema.Target) -> float:
         At or below the law's floor, out of this world, or a published model whose training tokens are not known.
     """
     with np.errstate(all="ignore"):
-        loss = _stated_loss(law, target)
+        loss = float(stated_loss(law, target))
         point = law.compute_optimal(loss=loss)
     if loss <= law.E:
         raise InputError(below_floor(law, loss))
@@ -140,9 +157,10 @@ def target_loss(law: LossLaw, target: schema.Target) -> float:
     return loss
 
 
-def _stated_loss(law: LossLaw, target: schema.Target) -> float:
+def stated_loss(law: LossLaw, target: schema.Target) -> Any:
+    """Return the loss that a target means under a law, whether or not that reaches it (numeric)."""
     if target.chinchilla is not None:
-        return float(law.compute_optimal(params=law.counted_params(target.chinchilla)).loss)
+        return law.compute_optimal(params=law.counted_params(target.chinchilla)).loss
     if target.loss is not None:
         return target.loss
     assert target.model is not None
@@ -150,7 +168,7 @@ def _stated_loss(law: LossLaw, target: schema.Target) -> float:
         params, tokens = _published_size(target.model)
     else:
         params, tokens = target.model.params, target.model.tokens
-    return float(law.loss(law.counted_params(params), tokens))
+    return law.loss(law.counted_params(params), tokens)
 
 
 def _published_size(name: str) -> tuple[float, float]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _HOURS_PER_DAY = 24.0
 WAYS = ("requests", "requests_per_month", "requests_per_day", "users", "table")
 _RATES = ("requests_per_month", "requests_per_day", "users")
+# What more demand is more of; of a table its requests.
+VOLUMES = ("requests", "tokens", "requests_per_month", "requests_per_day", "users", "saturation")
 # What only means something when it is known in which month a request comes.
 _NEEDS_MONTHS = ("start", "batch_share", "peak_to_mean", "hourly_profile")
 
@@ -88,6 +90,12 @@ class Demand(Section):
         ]
         | None
     ) = None
+    factor: (
+        Annotated[
+            float, Quantity("", "Multiplies all requests or tokens; uncertain, it makes the whole forecast so.", "1.3")
+        ]
+        | None
+    ) = None
     requests_per_month: Annotated[float, Quantity("requests", "Requests in the first month.", "40M")] | None = None
     requests_per_day: Annotated[float, Quantity("requests", "Requests a day in the first month.", "1.3M")] | None = None
     users: Annotated[float, Quantity("", "Users in the first month.", "200k")] | None = None
@@ -125,7 +133,7 @@ class Demand(Section):
     @model_validator(mode="after")
     def one_way(self) -> Demand:
         """Refuse two ways to state demand, half a way, and none; every such mistake at once."""
-        stated = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"source"}
+        stated = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"source", "factor"}
         if "tokens" in stated:
             if stated != {"tokens"}:
                 raise InputError(f"tokens and {', '.join(sorted(stated - {'tokens'}))} are both given; keep one way")
@@ -232,18 +240,22 @@ class Demand(Section):
 
     def life(self) -> CostsDemand:
         """Return the tokens of the whole life."""
+        # Not "or": this and the rest may be arrays over a block of scenarios.
+        factor = 1.0 if self.factor is None else self.factor
         if self.tokens is not None:
             # All tokens cost alike in FLOPs, so that they may count as one phase.
-            return CostsDemand(prefill_tokens=0.0, decode_tokens=self.tokens)
+            return CostsDemand(prefill_tokens=0.0, decode_tokens=factor * self.tokens)
         if self.by_month:
             return self.forecast().total()
         assert self.requests is not None
         assert self.input_tokens is not None
         assert self.output_tokens is not None
+        cached = 0.0 if self.cached_share is None else self.cached_share
+        reasoning = 0.0 if self.reasoning_tokens is None else self.reasoning_tokens
         return CostsDemand.from_requests(
-            self.requests,
-            input_tokens=self.input_tokens * (1.0 - (self.cached_share or 0.0)),
-            output_tokens=self.output_tokens + (self.reasoning_tokens or 0.0),
+            factor * self.requests,
+            input_tokens=self.input_tokens * (1.0 - cached),
+            output_tokens=self.output_tokens + reasoning,
         )
 
     def forecast(self) -> Forecast:
@@ -254,10 +266,15 @@ class Demand(Section):
         InputError
             Demand over the life alone, or numbers that make no forecast.
         """
-        from beyond_chinchilla.costs.forecast import Forecast
-
         if not self.by_month:
             raise InputError("demand: not by month; give requests_per_month and months (or months beside requests)")
+        plain = self._plain_forecast()
+        return plain if self.factor is None else plain.scaled(self.factor)
+
+    def _plain_forecast(self) -> Forecast:
+        """Return the forecast before its factor."""
+        from beyond_chinchilla.costs.forecast import Forecast
+
         reasoning, cached = self.reasoning_tokens or 0.0, self.cached_share or 0.0
         if self.table is not None:
             return Forecast.from_rows(
@@ -286,9 +303,8 @@ class Demand(Section):
 
     def scaled(self, factor: float) -> Demand:
         """Return the same demand with `factor` times the requests, or tokens."""
-        volumes = ("requests", "tokens", "requests_per_month", "requests_per_day", "users", "saturation")
         changed: dict[str, Any] = {
-            key: factor * getattr(self, key) for key in volumes if getattr(self, key) is not None
+            key: factor * getattr(self, key) for key in VOLUMES if getattr(self, key) is not None
         }
         if self.table is not None:
             changed["table"] = tuple(row.model_copy(update={"requests": factor * row.requests}) for row in self.table)

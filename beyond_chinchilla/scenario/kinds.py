@@ -192,3 +192,23 @@ class Hours(_Kind):
         """Return the JSON Schema."""
         load = {"type": ["number", "string"]}
         return {"type": "array", "items": load, "minItems": 2, "maxItems": MOST_HOURS, "description": self.description}
+
+
+@dataclass(frozen=True)
+class Pair(_Kind):
+    """Two keys of the scenario, each with dots: ``demand.requests``."""
+
+    description: str
+
+    def read(self, value: Any) -> tuple[str, ...]:
+        """Return both keys."""
+        if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(isinstance(key, str) for key in value):
+            raise InputError(
+                f"expected two keys, got {describe(value)}; write it like [demand.requests, training.price]"
+            )
+        return tuple(key.strip() for key in value)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema."""
+        key = {"type": "string"}
+        return {"type": "array", "items": key, "minItems": 2, "maxItems": 2, "description": self.description}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.scenario.law_kinds import MOST_ROWS, refits_of, row_text
 
 MAX_BYTES = 50_000_000
 _NEEDED = ("E", "A", "alpha", "B", "beta")
@@ -15,7 +16,7 @@ _TAKEN = (*_NEEDED, "power", "counts", "name", "source", "range")
 
 
 def read_law(path: Path) -> dict[str, Any]:
-    """Return the law of a JSON file, as a scenario writes one inline.
+    """Return the law of a JSON file, as a scenario writes one inline, with what its bootstrap says.
 
     Parameters
     ----------
@@ -47,7 +48,29 @@ def read_law(path: Path) -> dict[str, Any]:
         )
     found = {key: law[key] for key in _TAKEN if law.get(key) not in (None, "")}
     found.setdefault("name", path.stem)
+    found |= _sureness(tree, path)
     verdict = tree.get("verdict")
     if isinstance(verdict, Mapping) and isinstance(verdict.get("word"), str):
         found["verdict"] = verdict["word"]
     return found
+
+
+def _sureness(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the refits of a law's bootstrap, or else the covariance; nothing where there was none."""
+    bootstrap = tree.get("bootstrap")
+    if not isinstance(bootstrap, Mapping):
+        return {}
+    rows = bootstrap.get("parameters")
+    try:
+        if isinstance(rows, list) and rows:
+            texts = tuple(row_text(row) for row in rows[:MOST_ROWS])
+            refits_of(texts)
+            return {"refits": texts}
+    except InputError as error:
+        raise InputError(f"law file {path}: bootstrap.parameters: {error}") from None
+    covariance = bootstrap.get("covariance")
+    values = covariance.get("values") if isinstance(covariance, Mapping) else None
+    if not isinstance(values, list):
+        return {}
+    # A held E of 0 has no logarithm: null, which varies with nothing.
+    return {"covariance": [[entry or 0.0 for entry in row] if isinstance(row, list) else row for row in values]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,16 @@ from beyond_chinchilla.optimise.limits import FLOORS
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.scenario.attachments import attach
 from beyond_chinchilla.scenario.compile import compared_models, compile_problem
+from beyond_chinchilla.scenario.demand import VOLUMES
 from beyond_chinchilla.scenario.document import Document, Keys, override, read
 from beyond_chinchilla.scenario.examples import example
 from beyond_chinchilla.scenario.fields import Section, describe
 from beyond_chinchilla.scenario.limits import Limits
+from beyond_chinchilla.scenario.numbers import currency_of
 from beyond_chinchilla.scenario.rules import between_sections
-from beyond_chinchilla.scenario.schema import ScenarioFile
-from beyond_chinchilla.units import SECONDS_PER_HOUR, parse_number
+from beyond_chinchilla.scenario.schema import InlineLaw, ScenarioFile
+from beyond_chinchilla.scenario.uncertain_inputs import put_back, take_medians
+from beyond_chinchilla.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from beyond_chinchilla.costs.api_price import ApiPrice
@@ -32,9 +36,10 @@ if TYPE_CHECKING:
     from beyond_chinchilla.costs.service import Service
     from beyond_chinchilla.optimise.study import Study
     from beyond_chinchilla.scenario.study import Monthly
+    from beyond_chinchilla.scenario.uncertainty import UncertainInput, Uncertainty
 
 # Discriminators of pydantic unions, which stand in an error's place, but not in the file.
-_TAGS = {"<name>", "<inline>", "<one>", "<many>", "<price>", "<by chip>"}
+_TAGS = {"<name>", "<inline>", "<set>", "<one>", "<many>", "<price>", "<by chip>"}
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,33 @@ class Scenario:
     name : str
         The file's ``name``, or its stem.
     file : ScenarioFile
-        What it says, numbers in the units of the scenario reference.
+        What it says, numbers in the units of the scenario reference; uncertain ones as their medians.
+    uncertain : tuple of UncertainInput
+        The distributions that it states, the law's own among them; `uncertainty` is all that is not known for certain.
     """
 
     name: str
     file: ScenarioFile
+    uncertain: tuple[UncertainInput, ...] = ()
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        """What is not known for certain, and how to draw it.
+
+        >>> scenario = Scenario.from_dict({"law": "besiroglu-2024", "target": {"chinchilla": "13B"},
+        ...                                "demand": {"tokens": {"median": "2T", "p90": "6T"}}, "objective": "flops"})
+        >>> [group.name for group in scenario.uncertainty.groups]
+        ['demand', 'law']
+        """
+        from beyond_chinchilla.scenario.uncertain_build import uncertainty_of
+
+        return uncertainty_of(self.file, self.uncertain)
 
     def to_problem(self) -> Problem:
         """Return what the scenario asks of the solver: of several, the first way to serve, launched at once."""
         if not self._by_month:
-            return compile_problem(self.file, self.name)
+            problem = compile_problem(self.file, self.name)
+            return replace(problem, notes=(*problem.notes, *self._doubts)) if self._doubts else problem
         monthly = self.monthly()
         return monthly.problem(monthly.uses[0], 0)
 
@@ -86,7 +108,13 @@ class Scenario:
             )
         from beyond_chinchilla.scenario.study import Monthly
 
-        return Monthly(self.file, self.name)
+        return Monthly(self.file, self.name, self._doubts)
+
+    @property
+    def _doubts(self) -> tuple[str, ...]:
+        """What a page without risk says of uncertain numbers; without any, nothing is built."""
+        several = not isinstance(self.file.law, (str, InlineLaw))
+        return self.uncertainty.notes() if self.uncertain or several else ()
 
     def forecast(self) -> Forecast:
         """Return the demand by month; raises as `monthly` where there is none."""
@@ -135,7 +163,12 @@ class Scenario:
         """Return the same scenario with `factor` > 0 times the demand."""
         if not (math.isfinite(factor) and factor > 0):
             raise InputError(f"{self.name}: the factor must be above zero and finite, not {factor}")
-        return replace(self, file=self.file.model_copy(update={"demand": self.file.demand.scaled(factor)}))
+        uncertain = tuple(
+            replace(each, distribution=each.distribution.scaled(factor)) if _is_volume(each) else each
+            for each in self.uncertain
+        )
+        file = self.file.model_copy(update={"demand": self.file.demand.scaled(factor)})
+        return replace(self, file=file, uncertain=uncertain)
 
     def compared_models(self) -> list[tuple[str, float, float]]:
         """Return name, total parameters and tokens of the plans to compare."""
@@ -144,15 +177,16 @@ class Scenario:
     def demand(self) -> tuple[float, str]:
         """Return the demand and its unit, as the scenario states it; by month, the requests of the whole life."""
         stated = self.file.demand
+        factor = 1.0 if stated.factor is None else stated.factor
         if stated.tokens is not None:
-            return stated.tokens, "tokens"
+            return factor * stated.tokens, "tokens"
         if stated.requests is not None:
-            return stated.requests, "requests"
+            return factor * stated.requests, "requests"
         return sum(stated.forecast().requests), "requests"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the scenario as plain values; ``Scenario.from_dict`` reads it back."""
-        stated = self.file.model_dump(exclude_none=True, exclude_unset=True)
+        """Return the scenario as plain values, uncertain ones as stated; ``Scenario.from_dict`` reads it back."""
+        stated = put_back(self.file.model_dump(exclude_none=True, exclude_unset=True), self.uncertain)
         tree = {**stated, "objective": self.file.objective, "name": self.name}
         compared = tree.pop("compare", ())
         return {**tree, "compare": list(compared)} if compared else tree
@@ -166,6 +200,8 @@ class Scenario:
         ScenarioError
             Every mistake, one line each.
 
+        Examples
+        --------
         >>> scenario = Scenario.from_dict({"law": "sardana-2024", "target": {"chinchilla": "13B"},
         ...                                "demand": {"tokens": "2T"}, "objective": "flops"})
         >>> scenario.to_dict()["demand"]
@@ -202,24 +238,34 @@ def check(document: Document, known: Iterable[tuple[Keys, str]] = ()) -> Scenari
     ScenarioError
         Every mistake, in the order of the file.
     """
-    found = list(known)
+    uncertain, found = take_medians(document)
+    found = [*known, *found]
     try:
-        file: ScenarioFile | None = ScenarioFile.model_validate(document.tree, context=_currency(document))
+        file: ScenarioFile | None = ScenarioFile.model_validate(document.tree, context=currency_of(document.tree))
     except ValidationError as error:
         file = None
         found += [mistake for part in error.errors() for mistake in _mistakes(part)]
     # A section that is sound by itself still takes part in the checks between sections.
     sections = _sound_sections(document, {keys[0] for keys, _ in found if keys})
     found += between_sections(document, sections)
+    if uncertain or not isinstance(document.tree.get("law"), str) or "uncertainty" in document.tree:
+        from beyond_chinchilla.scenario.uncertain_build import uncertainty_mistakes  # not for who is certain
+
+        found += uncertainty_mistakes(sections["uncertainty"], uncertain, sections["law"], sections["target"])
     if file is None or found:
         found.sort(key=lambda item: document.line(item[0]) or 0)
         raise ScenarioError([document.mistake(keys, message) for keys, message in found])
-    scenario = Scenario(name=file.name or printable(Path(document.name).stem), file=file)
+    scenario = Scenario(name=file.name or printable(Path(document.name).stem), file=file, uncertain=uncertain)
     try:
         scenario.to_problem()
     except InputError as error:
         raise ScenarioError([_placed(document, line) for line in str(error).splitlines()]) from None
     return scenario
+
+
+def _is_volume(each: UncertainInput) -> bool:
+    """Say whether a number is one of those that `Demand.scaled` scales."""
+    return each.keys[0] == "demand" and (each.keys[1] in VOLUMES or each.keys[-1] == "requests")
 
 
 # How messages of the modules below begin, and which key they are about.
@@ -245,21 +291,6 @@ def _placed(document: Document, line: str) -> str:
     return document.mistake((), line)
 
 
-def _currency(document: Document) -> dict[str, Any] | None:
-    """Return the code and the rate of the file's second currency, as far as they can be read.
-
-    Amounts are read before anything is known to be sound; a wrong rate is a mistake of its own.
-    """
-    stated = document.tree.get("currency")
-    if not isinstance(stated, dict) or not isinstance(stated.get("code"), str):
-        return None
-    try:
-        rate = parse_number(stated.get("per_usd", 1.0))
-    except InputError:
-        rate = 1.0
-    return {"code": stated["code"], "per_usd": rate if rate > 0 else 1.0}
-
-
 # Stands in for a section that has mistakes, so that the others can still be read.
 _PLACEHOLDER: dict[str, Any] = {
     "law": "hoffmann-2022",
@@ -267,6 +298,7 @@ _PLACEHOLDER: dict[str, Any] = {
     "demand": {"tokens": 1.0},
     "objective": "cost",
     "compare": (),
+    "uncertainty": None,
     **dict.fromkeys(("name", "currency", "discounting", "training", "serving", "prices", "capacity")),
     **dict.fromkeys(("limits", "start_from", "energy", "buy")),
 }
@@ -276,7 +308,7 @@ def _sound_sections(document: Document, bad: set[Any]) -> dict[str, Any]:
     """Return what the sections without mistakes say; None for the others."""
     tree = {key: document.tree.get(key, _PLACEHOLDER[key]) for key in ScenarioFile.model_fields}
     sound = tree | {key: _PLACEHOLDER[key] for key in bad if key in tree}
-    file = ScenarioFile.model_validate(sound, context=_currency(document))
+    file = ScenarioFile.model_validate(sound, context=currency_of(document.tree))
     unknown = bad | (set(tree) - set(document.tree) - {"objective"})
     return {key: None if key in unknown else getattr(file, key) for key in tree}
 
@@ -303,20 +335,17 @@ def _mistakes(error: Any) -> list[tuple[Keys, str]]:
 
 def _known_keys(keys: Keys) -> list[str]:
     """Return the keys that may stand at a place of the file."""
-    model: Any = ScenarioFile
+    models: list[Any] = [ScenarioFile]
     for key in keys:
         # The items of a list are all of one kind.
         if isinstance(key, str):
-            model = _section_type(model.model_fields[key].annotation)
-    return list(model.model_fields)
+            fields = [model.model_fields[key] for model in models if key in model.model_fields]
+            models = [section for field in fields for section in _sections_of(field.annotation)]
+    return list(dict.fromkeys(key for model in models for key in model.model_fields))
 
 
-def _section_type(annotation: Any) -> Any:
-    """Return the section among the alternatives of an annotation."""
+def _sections_of(annotation: Any) -> list[Any]:
+    """Return the sections among the alternatives of an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _section_type(part)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in _sections_of(part)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from beyond_chinchilla.costs.flops import TRAINING_FLOPS_PER_PARAMETER_TOKEN
 from beyond_chinchilla.costs.hardware import Accelerator
-from beyond_chinchilla.costs.lifetime import TRAINING_DRIVERS, HiredCompute
+from beyond_chinchilla.costs.lifetime import NEXT_TO_NOTHING, TRAINING_DRIVERS, HiredCompute
 from beyond_chinchilla.posynomial import Posynomial, Term
 from beyond_chinchilla.scenario.compute import Serving, Training
 from beyond_chinchilla.scenario.fields import chip_of
@@ -110,8 +110,9 @@ class TrainingBill:
         run = Term(label="training", coefficient=rate, powers={"params": 1.0, "tokens": 1.0}, drivers=TRAINING_DRIVERS)
         found = [run]
         stated = self.training
-        if stated.development:
-            found.append(replace(run, label="development", coefficient=rate * stated.development))
+        if stated.development is not None and np.any(stated.development):
+            spent = np.maximum(rate * stated.development, NEXT_TO_NOTHING)
+            found.append(replace(run, label="development", coefficient=spent))
         if stated.data_cost is not None:
             usd = stated.data_cost / _MILLION
             found.append(Term(label="data", coefficient=usd, powers={"tokens": 1.0}, drivers=DATA_DRIVERS))

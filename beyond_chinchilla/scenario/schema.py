@@ -13,6 +13,8 @@ from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.compute import Serving, Training, kind_of
 from beyond_chinchilla.scenario.demand import Demand
 from beyond_chinchilla.scenario.fields import Choice, LawName, ModelName, Quantity, Section, Span, Text
+from beyond_chinchilla.scenario.kinds import Pair, Ratio
+from beyond_chinchilla.scenario.law_kinds import Covariance, Refits
 from beyond_chinchilla.scenario.limits import Limits
 from beyond_chinchilla.scenario.money import Buy, Currency, Discounting, Energy
 from beyond_chinchilla.scenario.supply import Capacity, PriceList
@@ -58,6 +60,84 @@ class InlineLaw(Section):
     source: Annotated[str, Text("Where it comes from.")] = "written in the scenario"
     verdict: Annotated[str, Text("What the fit thinks of itself: good, usable or do not use.")] | None = None
     range: Annotated[RangeOfRuns | None, Field(description="What the runs behind it covered.")] = None
+    covariance: (
+        Annotated[tuple[tuple[float, ...], ...], Covariance("Of ln A, ln B, ln E, alpha and beta: 5 rows of 5.")] | None
+    ) = None
+    refits: (
+        Annotated[
+            tuple[str, ...],
+            Refits("ln A, ln B, ln E, alpha and beta of laws refitted to resampled runs, as bc-opt fit writes them."),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def one_way(self) -> InlineLaw:
+        """Refuse two ways to state how sure the law is."""
+        if self.covariance is not None and self.refits is not None:
+            raise InputError("covariance and refits are both given; keep one")
+        return self
+
+
+class MemberLaw(Section):
+    """A law of a set."""
+
+    law: Annotated[
+        Annotated[LawName, Tag("<name>")] | Annotated[InlineLaw, Tag("<inline>")],
+        Discriminator(kind_of),
+        Field(description="A law of the catalogue, a law.json that bc-opt fit wrote, or {E, A, alpha, B, beta}."),
+    ]
+    weight: Annotated[float, Quantity("", "How likely it is, over the sum of the weights.", "2")] = 1.0
+
+
+class LawSet(Section):
+    """Several laws, one of which holds: the heaviest counts, --risk draws from all."""
+
+    one_of: Annotated[tuple[MemberLaw, ...], Field(description="The laws with their weights.")]
+
+    @model_validator(mode="after")
+    def not_empty(self) -> LawSet:
+        """Refuse a set without laws."""
+        if not self.one_of:
+            raise InputError(
+                "one_of is empty; write it like one_of: [{law: besiroglu-2024, weight: 2}, {law: sardana-2024}]"
+            )
+        return self
+
+    @property
+    def heaviest(self) -> MemberLaw:
+        """The law that counts where no risk is asked for: the first of equals."""
+        return max(self.one_of, key=lambda member: member.weight)
+
+
+class Correlated(Section):
+    """Two uncertain numbers that move together."""
+
+    between: Annotated[tuple[str, ...], Pair("Their keys: [demand.requests, training.price].")]
+    value: Annotated[float, Ratio("Correlation of their normal scores (close to that of ranks).", "0.4", -1.0, 1.0)]
+
+
+class UncertaintyRules(Section):
+    """How the uncertain numbers of the file go together, and what counts as failure."""
+
+    correlations: Annotated[
+        tuple[Correlated, ...], Field(description="Pairs that move together; all others are independent.")
+    ] = ()
+    hold: Annotated[
+        str,
+        Choice(
+            "What stays if the law is another one: the loss to reach, or the size that states it.", ("loss", "size")
+        ),
+    ] = "loss"
+    max_failure: Annotated[
+        float, Ratio("Chance of missing the target or breaking a limit that a plan may have.", "5%", 0.0, 1.0)
+    ] = 0.05
+    independent_law: Annotated[
+        bool, Field(description="Draw a law's constants independently, though they never are: far too wide.")
+    ] = False
+
+
+LawChoice = str | InlineLaw | LawSet
 
 
 class ModelSize(Section):
@@ -95,14 +175,23 @@ class Target(Section):
         return self
 
 
+def _kind_of_law(value: Any) -> str:
+    """Tell a set of laws from one law."""
+    several = isinstance(value, LawSet) or (isinstance(value, dict) and "one_of" in value)
+    return "<set>" if several else kind_of(value)
+
+
 class ScenarioFile(Section):
     """A scenario: which model to train for a stated quality, demand and prices."""
 
     name: Annotated[str, Text("What to call the plan; the file's name if left out.")] | None = None
     law: Annotated[
-        Annotated[LawName, Tag("<name>")] | Annotated[InlineLaw, Tag("<inline>")],
-        Discriminator(kind_of),
-        Field(description="A law of the catalogue, a law.json that bc-opt fit wrote, or {E, A, alpha, B, beta}."),
+        Annotated[LawName, Tag("<name>")] | Annotated[InlineLaw, Tag("<inline>")] | Annotated[LawSet, Tag("<set>")],
+        Discriminator(_kind_of_law),
+        Field(
+            description="A law of the catalogue, a law.json that bc-opt fit wrote, {E, A, alpha, B, beta}, or "
+            "{one_of: [...]}."
+        ),
     ]
     target: Annotated[Target | None, Field(description="The quality to reach; none with objective loss.")] = None
     demand: Demand
@@ -117,6 +206,9 @@ class ScenarioFile(Section):
     prices: Annotated[PriceList | None, Field(description="A price list for both, where they state no price.")] = None
     capacity: Annotated[Capacity | None, Field(description="GPUs that can be had for serving, by month.")] = None
     limits: Limits | None = None
+    uncertainty: Annotated[
+        UncertaintyRules | None, Field(description="How uncertain numbers go together; for --risk.")
+    ] = None
     compare: Annotated[tuple[Compared, ...], Field(description="One's own plans, beside ours.")] = ()
     start_from: Annotated[
         ModelSize | None, Field(description="A model that is trained already and goes on: its size stays.")
@@ -125,12 +217,51 @@ class ScenarioFile(Section):
     buy: Annotated[Buy | None, Field(description="What one could buy instead, beside the plan.")] = None
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a scenario file, with every catalogue name listed."""
+def json_schema(*, distributions: bool = False) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a scenario file, with every catalogue name listed.
+
+    Parameters
+    ----------
+    distributions : bool
+        Whether numbers may be distributions: what an editor needs, and a reference need not repeat at every key.
+    """
     schema = ScenarioFile.model_json_schema()
+    if distributions:
+        schema["$defs"] = {
+            name: definition if name in _CERTAIN else _with_distributions(definition)
+            for name, definition in schema["$defs"].items()
+        } | {"Distribution": _distribution()}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "bc-opt scenario"
     schema["if"] = {"properties": {"objective": {"const": "loss"}}, "required": ["objective"]}
     schema["then"] = {"required": ["limits"]}
     schema["else"] = {"required": ["target"]}
     return schema
+
+
+# Sections whose numbers take no distribution.
+_CERTAIN = ("Currency", "UncertaintyRules", "Correlated")
+
+
+def _distribution() -> dict[str, Any]:
+    from beyond_chinchilla.stated_distributions import FORMS, KEYS
+
+    return {
+        "type": "object",
+        "description": f"An uncertain number: {FORMS}.",
+        "properties": dict.fromkeys((*KEYS, "column", "source"), True),
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+
+
+def _with_distributions(schema: Any) -> Any:
+    """Let every number of a schema that may be text be a distribution, too."""
+    if isinstance(schema, list):
+        return [_with_distributions(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    changed = {key: _with_distributions(value) for key, value in schema.items()}
+    if [one.get("type") for one in schema.get("anyOf", ())] == ["number", "string"]:
+        changed["anyOf"].append({"$ref": "#/$defs/Distribution"})
+    return changed

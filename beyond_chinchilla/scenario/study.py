@@ -44,10 +44,13 @@ class Monthly:
         As checked.
     name : str
         What the plan is called.
+    doubts : tuple of str
+        What its notes say of uncertain numbers.
     """
 
     file: ScenarioFile
     name: str
+    doubts: tuple[str, ...] = ()
 
     @property
     def training(self) -> Training:
@@ -206,7 +209,7 @@ class Monthly:
             limits=compile_limits(limits, setting),
             start_from=None if start is None else (start.params, start.tokens),
             name=self.name,
-            notes=tuple(dict.fromkeys(notes)),
+            notes=tuple(dict.fromkeys([*notes, *self.doubts])),
             bill=service,
             nominal_cost=Posynomial(bill.terms(1.0), "USD"),
         )

@@ -388,9 +388,10 @@ def requests_of(case: Case) -> float | None:
     demand, tokens = case.scenario.file.demand, phase_tokens(case)
     if demand.requests is None or demand.input_tokens is None or demand.output_tokens is None:
         return None
-    plain = demand.requests * demand.input_tokens, demand.requests * demand.output_tokens
+    requests = demand.requests * (1.0 if demand.factor is None else demand.factor)
+    plain = requests * demand.input_tokens, requests * demand.output_tokens
     same = np.allclose(plain, (tokens.prefill_tokens, tokens.decode_tokens), rtol=1e-12, atol=0.0)
-    return demand.requests if same else None
+    return requests if same else None
 
 
 def phase_tokens(case: Case) -> Demand:

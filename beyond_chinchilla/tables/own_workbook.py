@@ -18,6 +18,7 @@ from typing import Any
 
 from beyond_chinchilla.costs.hardware import accelerator, names
 from beyond_chinchilla.errors import InputError, SpreadsheetError, nearest, printable
+from beyond_chinchilla.stated_distributions import is_distribution, read_distribution
 from beyond_chinchilla.tables.clean import is_number, shown
 from beyond_chinchilla.tables.grids import Fault, Grid
 from beyond_chinchilla.tables.packages import defined_names
@@ -42,6 +43,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "prefill_mfu": ("serving", "prefill_mfu"),
     "decode_mfu": ("serving", "decode_mfu"),
 }
+# What demand.factor multiplies before it stands in a cell.
+_TIMES_FACTOR = (("demand", "requests"), ("demand", "tokens"))
 # What the model adds up itself.
 _DERIVED = {"target", "gap", "changes"}
 # The tokens of a life as requests: any number of them makes the same bill.
@@ -170,8 +173,21 @@ def _overlay(found: OwnInputs, made: OwnInputs, changed: Mapping[str, str], book
         target = found.tree
         for part in keys[:-1]:
             target = target[part]
+        if keys in _TIMES_FACTOR and "factor" in target:
+            # The cell holds the product.
+            node = repr(float(node) / _certain(target["factor"]))
+        if is_distribution(target.get(keys[-1])):
+            found.notes.append(f"{'.'.join(keys)} was uncertain, and is the number of {place} now")
         target[keys[-1]] = node
         found.sources[keys] = place
+
+
+def _certain(stated: Any) -> float:
+    """Return a number, or the median of an uncertain one; 1 for what the scenario's own check will refuse."""
+    if not is_distribution(stated):
+        return float(stated)
+    distribution, _ = read_distribution(stated)
+    return 1.0 if distribution is None else distribution.median
 
 
 def _named_cells(path: Path) -> dict[tuple[str, str], tuple[str, int, int]]:

@@ -670,7 +670,7 @@ def test_every_valid_scenario_is_valid_for_editors(tree: dict[str, Any]):
 # JSON Schema
 
 
-VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+VALIDATOR = jsonschema.Draft202012Validator(json_schema(distributions=True))
 
 
 def test_the_json_schema_is_one():
