@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from beyond_chinchilla.errors import InputError
 
@@ -14,9 +16,9 @@ class Demand:
 
     Parameters
     ----------
-    prefill_tokens : float
+    prefill_tokens : numeric
         Input tokens read [tokens], >= 0.
-    decode_tokens : float
+    decode_tokens : numeric
         Output tokens written [tokens], >= 0; one of the two is positive.
 
     Raises
@@ -25,24 +27,26 @@ class Demand:
         Negative, not finite, or no demand at all.
     """
 
-    prefill_tokens: float
-    decode_tokens: float
+    # A number, or an array over a block of scenarios.
+    prefill_tokens: Any
+    decode_tokens: Any
 
     def __post_init__(self) -> None:
         for name in ("prefill_tokens", "decode_tokens"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            number = np.asarray(value, dtype=float)
+            if not np.all(np.isfinite(number) & (number >= 0)):
                 raise InputError(f"demand: {name} must be >= 0 and finite, not {value}")
-        if self.tokens <= 0:
+        if np.any(self.tokens <= 0):
             raise InputError("demand: no tokens at all; without demand the Chinchilla model is the plan")
 
     @property
-    def tokens(self) -> float:
+    def tokens(self) -> Any:
         """All tokens, read and written."""
         return self.prefill_tokens + self.decode_tokens
 
     @classmethod
-    def from_requests(cls, requests: float, *, input_tokens: float, output_tokens: float) -> Demand:
+    def from_requests(cls, requests: Any, *, input_tokens: Any, output_tokens: Any) -> Demand:
         """Return the demand of a number of requests with mean token lengths.
 
         >>> Demand.from_requests(1e9, input_tokens=70, output_tokens=215).tokens

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from beyond_chinchilla.costs.commitment import Commitment
 from beyond_chinchilla.costs.fleet_bill import FleetBill, Peak
@@ -197,6 +197,17 @@ class Fleet:
         idle = paid - float(prefill + decode)
         return {"prefill": float(prefill), "decode": float(decode), "idle": idle if idle > _NOTHING * paid else 0.0}
 
+    def bills(self, prefill_seconds: Array, decode_seconds: Array) -> Array:
+        """Return what is paid over the life [USD] at many points, shape (S,); see `bill`.
+
+        >>> once = np.ones(1)
+        >>> fleet = Fleet(prefill_tokens=0 * once, decode_tokens=1e9 * once, batch_prefill_tokens=0 * once,
+        ...               batch_decode_tokens=0 * once, profile=LoadProfile.flat(), price=2.5 * once, weights=once)
+        >>> fleet.bills(np.zeros(2), np.array([1e-3, 2e-3])).round(2)
+        array([ 694.44, 1388.89])
+        """
+        return self._paid.values(_seconds(prefill_seconds, decode_seconds).T)
+
     def piece(self, prefill_seconds: float, decode_seconds: float) -> tuple[float, float, float]:
         """Return the linear piece of the bill at a point: a constant [USD], and slopes in the two seconds [USD/s].
 
@@ -344,7 +355,7 @@ class Fleet:
         return np.maximum(self.profile.peak_to_mean * interactive, interactive + shared)
 
 
-def _seconds(prefill_seconds: float, decode_seconds: float) -> Array:
+def _seconds(prefill_seconds: ArrayLike, decode_seconds: ArrayLike) -> Array:
     seconds = np.array([prefill_seconds, decode_seconds], dtype=float)
     if not (np.isfinite(seconds) & (seconds >= 0)).all():
         raise InputError(f"fleet: GPU-seconds per token must be >= 0 and finite, not {seconds.tolist()}")

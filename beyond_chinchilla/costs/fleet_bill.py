@@ -158,6 +158,24 @@ class FleetBill:
             return _least(lambda gpus: self._billed(seconds, gpus), 0.0, highest)
         return self._raised(seconds, 1)
 
+    def values(self, seconds: Array) -> Array:
+        """Return the bill of many needs [USD], shape (S,); `seconds` is of shape (S, 2)."""
+        if self.committed is not None and self.committed.gpus is None:
+            return np.array([self.level(row).value for row in seconds])
+        always = max(self.committed_gpus, self.floor)
+        # Not a matrix product: what a need costs must not depend on its neighbours, not even in the last digit.
+        prefill, decode = seconds.T
+        if self.fixed_percentile is not None:
+            sized = np.max([peak.prefill * prefill + peak.decode * decode for peak in self.peaks], axis=0)
+            paid = self._rate.sum() * np.maximum(sized, always)
+        else:
+            need = self.interactive[:, :1] * prefill + self.interactive[:, 1:] * decode
+            on = self.profile.paid(always, need)
+            if self.batch_price is None:
+                on = np.maximum(on, need + self.batch[:, :1] * prefill + self.batch[:, 1:] * decode)
+            paid = (self._rate[:, None] * on).sum(axis=0)
+        return np.asarray(paid - self.saved * self.committed_gpus + self._spot[0] * prefill + self._spot[1] * decode)
+
     def _raised(self, seconds: Array, axis: int) -> Level:
         """Return the least bill over all needs that are larger in the axes up to `axis`; see the module's head."""
         if axis < 0:

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from beyond_chinchilla.costs.demand import Demand
 from beyond_chinchilla.costs.flops import INFERENCE_FLOPS_PER_PARAMETER_TOKEN, TRAINING_FLOPS_PER_PARAMETER_TOKEN
@@ -17,6 +20,8 @@ from beyond_chinchilla.units import SECONDS_PER_HOUR
 
 TRAINING_DRIVERS = ("training_price",)
 SERVING_DRIVERS = ("demand", "serving_price")
+# The coefficient of a term that only some scenarios of a block have: it adds nothing to the last digit.
+NEXT_TO_NOTHING = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,30 +30,31 @@ class HiredCompute:
 
     Parameters
     ----------
-    price : float
-        [USD/hour] of one accelerator, > 0.
+    price : numeric
+        [USD/hour] of one accelerator, > 0; an array over a block of scenarios.
     peak : float
         Dense peak at the precision in use [FLOP/s], > 0.
     """
 
-    price: float
+    price: Any
     peak: float
 
     def __post_init__(self) -> None:
         for name, unit in (("price", "USD/hour"), ("peak", "FLOP/s")):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            number = np.asarray(value, dtype=float)
+            if not np.all(np.isfinite(number) & (number > 0)):
                 raise InputError(f"{name} must be > 0 {unit} and finite, not {value}")
 
-    def usd_per_flop(self, mfu: float) -> float:
-        """Return the price of one useful FLOP [USD/FLOP] at a model FLOPs utilisation in (0, 1].
+    def usd_per_flop(self, mfu: Any) -> Any:
+        """Return the price of one useful FLOP [USD/FLOP] at a model FLOPs utilisation in (0, 1] (numeric).
 
         price / (3600 x peak x MFU): Sardana et al. 2024, Eq. 5.
 
         >>> f"{HiredCompute(price=1.5, peak=312e12).usd_per_flop(0.5):.4g}"
         '2.671e-18'
         """
-        if not 0 < mfu <= 1:
+        if not np.all((np.asarray(mfu) > 0) & (np.asarray(mfu) <= 1)):
             raise InputError(f"a utilisation (MFU) must be above 0 and at most 1, not {mfu}")
         return self.price / (SECONDS_PER_HOUR * self.peak * mfu)
 
@@ -56,16 +62,17 @@ class HiredCompute:
 def lifetime_cost(
     *,
     training: HiredCompute,
-    training_mfu: float,
+    training_mfu: Any,
     serving: HiredCompute,
-    prefill_mfu: float,
-    decode_mfu: float,
+    prefill_mfu: Any,
+    decode_mfu: Any,
     demand: Demand,
 ) -> Posynomial:
     """Return the lifetime cost [USD] in ``params`` and ``tokens``: training, prefill and decode.
 
     6 N D at the price of a training FLOP, 2 N per token at the price of a serving FLOP of its phase
-    (Sardana et al. 2024, Eq. 6). A phase without tokens has no term.
+    (Sardana et al. 2024, Eq. 6). A phase without tokens has no term. All numbers may be arrays over a block of
+    scenarios.
 
     >>> a100 = HiredCompute(price=1.5, peak=312e12)
     >>> cost = lifetime_cost(training=a100, training_mfu=0.5, serving=a100, prefill_mfu=0.5, decode_mfu=0.01,
@@ -96,9 +103,7 @@ def lifetime_flops(demand: Demand) -> Posynomial:
     )
 
 
-def _lifetime(
-    demand: Demand, *, training_rate: float, prefill_rate: float, decode_rate: float, unit: str
-) -> Posynomial:
+def _lifetime(demand: Demand, *, training_rate: Any, prefill_rate: Any, decode_rate: Any, unit: str) -> Posynomial:
     terms = [
         Term(
             label="training",
@@ -107,13 +112,18 @@ def _lifetime(
             drivers=TRAINING_DRIVERS,
         )
     ]
-    served: Mapping[str, float] = {
+    served: Mapping[str, ArrayLike] = {
         "prefill": prefill_rate * demand.prefill_tokens,
         "decode": decode_rate * demand.decode_tokens,
     }
     terms += [
-        Term(label=label, coefficient=coefficient, powers={"params": 1.0}, drivers=SERVING_DRIVERS)
+        Term(
+            label=label,
+            coefficient=np.maximum(coefficient, NEXT_TO_NOTHING),
+            powers={"params": 1.0},
+            drivers=SERVING_DRIVERS,
+        )
         for label, coefficient in served.items()
-        if coefficient > 0
+        if np.any(np.asarray(coefficient) > 0)
     ]
     return Posynomial(tuple(terms), unit)

@@ -232,6 +232,8 @@ class LossLaw:
         InputError
             Not exactly one figure is given.
 
+        Examples
+        --------
         >>> law = LossLaw(E=1.69, A=406.4, alpha=0.336, B=410.7, beta=0.283)
         >>> f"{law.compute_optimal(params=30e9).tokens:.4g}"
         '1.556e+12'

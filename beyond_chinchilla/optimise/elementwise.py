@@ -22,12 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.optimise.blocks import Array, BlockBill, BlockCurve, Real, powers, spread
 from beyond_chinchilla.posynomial import Posynomial
 
-Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
-# Of single or of double precision.
-Real = NDArray[np.floating[Any]]
 
 BLOCK = 1 << 14
 _DRAFT_STEPS = 3
@@ -37,8 +35,6 @@ _TOLERANCE = 1e-14
 _LAST_STEP = 1e-10
 _BALANCED = 1e-6
 _WIDEST = 600.0
-# A limit counts as met when it is over by no more than rounding.
-_SLIP = 1e-12
 
 
 class Status(IntEnum):
@@ -82,10 +78,10 @@ def accepts(cost: Posynomial, limits: Sequence[Posynomial] = ()) -> bool:
 
     A bill that falls in params has one minimum on the curve as well, but floors might hold it off the curve.
     """
-    p, r = _powers(cost)
-    ceilings = all(_never_falls(*_powers(limit)) for limit in limits)
+    p, r = powers(cost)
+    ceilings = all(_never_falls(*powers(limit)) for limit in limits)
     if _never_falls(p, r):
-        return ceilings or all(_never_falls(*_powers(x)) or _held_up(*_powers(x)) is not None for x in limits)
+        return ceilings or all(_never_falls(*powers(x)) or _held_up(*powers(x)) is not None for x in limits)
     # One that falls in params and knows no tokens may have a minimum that no term in tokens holds.
     return ceilings and min(r) >= 0 and max(r) > 0
 
@@ -96,6 +92,7 @@ def minimise(law: LossLaw, loss: ArrayLike, cost: Posynomial, limits: Sequence[P
     Parameters
     ----------
     law : LossLaw
+        Of a `LawBatch`, one law a problem.
     loss : numeric
         Target [nats/token].
     cost : Posynomial
@@ -115,28 +112,21 @@ def minimise(law: LossLaw, loss: ArrayLike, cost: Posynomial, limits: Sequence[P
             "a bill that falls in tokens, one that falls in params under floors, or a limit that is neither a "
             "ceiling nor a floor needs method gp"
         )
-    shapes = [np.shape(loss)] + [np.shape(term.coefficient) for p in (cost, *limits) for term in p.terms]
+    shapes = [np.shape(loss), np.shape(law.alpha)] + [
+        np.shape(term.coefficient) for p in (cost, *limits) for term in p.terms
+    ]
     shape = np.broadcast_shapes(*shapes)
     size = int(np.prod(shape))
     with np.errstate(all="ignore"):
-        log_R = _spread(np.log(law.reducible(loss)), shape)
-        bills = [_Bill.of(posynomial, shape) for posynomial in (cost, *limits)]
+        log_R = spread(np.log(law.reducible(loss)), shape)
+        curves = BlockCurve.of(law, log_R, shape)
+        bills = [BlockBill.of(posynomial, shape) for posynomial in (cost, *limits)]
         parts = [
-            _solve(law, log_R[block], bills[0].cut(block), [bill.cut(block) for bill in bills[1:]])
+            _solve(curves.cut(block), log_R[block], bills[0].cut(block), [bill.cut(block) for bill in bills[1:]])
             for block in (slice(start, start + BLOCK) for start in range(0, max(size, 1), BLOCK))
         ]
     columns = [np.concatenate(column).reshape(shape) for column in zip(*parts, strict=True)]
     return Minima(*columns)
-
-
-def _spread(values: ArrayLike, shape: tuple[int, ...]) -> Array:
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, dtype=float), shape)).reshape(-1)
-
-
-def _powers(posynomial: Posynomial) -> tuple[list[float], list[float]]:
-    """Return the powers of N and of D, term by term."""
-    p, r = ([float(np.asarray(t.powers.get(v, 0.0))) for t in posynomial.terms] for v in ("params", "tokens"))
-    return p, r
 
 
 def _never_falls(p: list[float], r: list[float]) -> bool:
@@ -150,107 +140,13 @@ def _held_up(p: list[float], r: list[float]) -> str | None:
     return "tokens" if max(r) < 0 <= min(p) and len(set(r)) == 1 else None
 
 
-@dataclass(frozen=True)
-class _Bill:
-    """A posynomial of a block of problems: ln coefficient of each term, and its powers of N and D."""
-
-    logs: list[Real]
-    p: list[float]
-    r: list[float]
-
-    @classmethod
-    def of(cls, posynomial: Posynomial, shape: tuple[int, ...]) -> _Bill:
-        return cls([_spread(np.log(term.coefficient), shape) for term in posynomial.terms], *_powers(posynomial))
-
-    def cut(self, chosen: slice | NDArray[np.intp]) -> _Bill:
-        return _Bill([log[chosen] for log in self.logs], self.p, self.r)
-
-    def terms(self, n: Real | float, d: Real | float) -> list[Real]:
-        """Return ln of each term."""
-        # A power of nought is left out, not multiplied: n or d may be infinite.
-        logs = [log + (n if p == 1.0 else p * n) if p else log for log, p in zip(self.logs, self.p, strict=True)]
-        return [log + (d if r == 1.0 else r * d) if r else log for log, r in zip(logs, self.r, strict=True)]
-
-    def weights(self, n: Real | float, d: Real | float) -> tuple[Real, list[Real]]:
-        """Return ln of the largest term, and each term relative to it."""
-        terms = self.terms(n, d)
-        peak = reduce(np.maximum, terms)
-        return peak, [np.exp(term - peak) for term in terms] if len(terms) > 1 else [np.ones_like(peak)]
-
-    def log_value(self, n: Real, d: Real) -> Real:
-        """Return ln of the sum."""
-        peak, weights = self.weights(n, d)
-        return peak if len(weights) == 1 else peak + np.log(sum(weights[1:], weights[0]))
-
-    def broken(self, n: Real, d: Real) -> NDArray[np.bool_]:
-        """Say where the sum is above 1 by more than rounding, or not a number."""
-        return ~(self.log_value(n, d) <= _SLIP * (1.0 + np.abs(n) + np.abs(d)))
-
-
-def _mix(weights: list[Real], factors: Sequence[float]) -> Real:
-    """Return the sum of factor x weight."""
-    total = np.zeros_like(weights[0])
-    for weight, factor in zip(weights, factors, strict=True):
-        if factor:
-            total += weight if factor == 1.0 else factor * weight
-    return total
-
-
 def _logit(log_u: Real) -> Real:
     """Return ln(u/(1 - u)), and the end of the curve where u is no share."""
     return np.where(log_u < 0, np.minimum(log_u - np.log(-np.expm1(log_u)), _WIDEST), _WIDEST)
 
 
-@dataclass(frozen=True)
-class _Curve:
-    """The iso-loss curves of a block: `least_n` and `least_d`, the logs that N and D tend to at its ends."""
-
-    alpha: float
-    beta: float
-    least_n: Real
-    least_d: Real
-
-    def cut(self, chosen: slice | NDArray[np.intp]) -> _Curve:
-        return _Curve(self.alpha, self.beta, self.least_n[chosen], self.least_d[chosen])
-
-    def in_units(self, z: Real) -> tuple[Real, Real, Real, Real]:
-        """Return ln N and ln D less their least, and derivatives -(1 - u)/alpha and u/beta, u the model's share."""
-        e = np.exp(-z)
-        one_plus = 1.0 + e
-        n = np.log(one_plus)
-        # Of u and 1 - u the smaller one too keeps all its digits.
-        u = 1.0 / one_plus
-        return n / self.alpha, (n + z) / self.beta, e * u / -self.alpha, u / self.beta
-
-    def at(self, z: Real) -> tuple[Real, Real]:
-        """Return ln N and ln D."""
-        n, d, _, _ = self.in_units(z)
-        return self.least_n + n, self.least_d + d
-
-    def along(self, bill: _Bill, z: Real) -> tuple[Real, Real]:
-        """Return ln of a posynomial at z and its derivative in z."""
-        n, d, n_slope, d_slope = self.in_units(z)
-        peak, weights = bill.weights(self.least_n + n, self.least_d + d)
-        total = sum(weights[1:], weights[0])
-        return peak + np.log(total), (n_slope * _mix(weights, bill.p) + d_slope * _mix(weights, bill.r)) / total
-
-    def balance(self, cost: _Bill, z: Real) -> tuple[Real, Real]:
-        """Return G(z) = z + ln(alpha E[r]) - ln(beta E[p]) and its derivative; G has the sign of d ln cost/dz.
-
-        E is the mean of the terms' powers under their shares. The bill is in units of the least N and D.
-        """
-        n, d, n_slope, d_slope = self.in_units(z)
-        _, weights = cost.weights(n, d)
-        pp, pr, rr = zip(*((p * p, p * r, r * r) for p, r in zip(cost.p, cost.r, strict=True)), strict=True)
-        in_n, in_d, cross = _mix(weights, cost.p), _mix(weights, cost.r), _mix(weights, pr)
-        slope = 1.0 + n_slope * (cross / in_d - _mix(weights, pp) / in_n)
-        slope += d_slope * (_mix(weights, rr) / in_d - cross / in_n)
-        return z + np.log(self.alpha / self.beta * in_d / in_n), slope
-
-
-def _solve(law: LossLaw, log_R: Real, cost: _Bill, limits: list[_Bill]) -> tuple[Any, ...]:
+def _solve(curve: BlockCurve, log_R: Real, cost: BlockBill, limits: list[BlockBill]) -> tuple[Any, ...]:
     """Solve one block: the unlimited optimum, then what the limits make of it where it breaks one."""
-    curve = _Curve(law.alpha, law.beta, (np.log(law.A) - log_R) / law.alpha, (np.log(law.B) - log_R) / law.beta)
     z, status, iterations, residual = _stationary(curve, cost)
     n, d = curve.at(z)
     z, moved = _respect(curve, limits, z, n, d)
@@ -264,10 +160,10 @@ def _solve(law: LossLaw, log_R: Real, cost: _Bill, limits: list[_Bill]) -> tuple
     return np.exp(n), np.exp(d), status, iterations, residual
 
 
-def _stationary(curve: _Curve, cost: _Bill) -> tuple[Real, Codes, NDArray[np.intp], Real]:
+def _stationary(curve: BlockCurve, cost: BlockBill) -> tuple[Real, Codes, NDArray[np.intp], Real]:
     """Find where the bill is stationary on the curve.
 
-    `_Curve.balance` rises in z, nearly linearly: Newton's method from the compute-optimal point takes a handful of
+    `BlockCurve.balance` rises in z, nearly linearly: Newton's method from the compute-optimal point takes a handful of
     steps, and a bracket catches what it throws too far. The first few steps need no more than single precision.
     """
     size = curve.least_n.size
@@ -279,12 +175,13 @@ def _stationary(curve: _Curve, cost: _Bill) -> tuple[Real, Codes, NDArray[np.int
     # In units of the least N and D all curves are one, and the logs of the terms are small.
     terms = cost.terms(curve.least_n, curve.least_d)
     peak = reduce(np.maximum, terms)
-    cost = _Bill([term - peak for term in terms], cost.p, cost.r)
-    single = _Bill([log.astype(np.float32) for log in cost.logs], cost.p, cost.r)
+    cost = BlockBill([term - peak for term in terms], cost.p, cost.r)
+    single = BlockBill([log.astype(np.float32) for log in cost.logs], cost.p, cost.r)
     start = np.log(curve.beta / curve.alpha)
     draft = np.full_like(single.logs[0], start)
+    drafted = curve.single()
     for _ in range(_DRAFT_STEPS):
-        G, slope = curve.balance(single, draft)
+        G, slope = drafted.balance(single, draft)
         draft -= G / slope
     found = np.where(np.abs(draft) < _WIDEST, draft.astype(float), start)
 
@@ -305,16 +202,16 @@ def _stationary(curve: _Curve, cost: _Bill) -> tuple[Real, Codes, NDArray[np.int
         missed[newton & (np.abs(G) > _BALANCED)] = np.inf
         found[left], residual[left] = step, missed
         iterations[left] += 1
-        moving = np.flatnonzero((missed > np.where(newton, _LAST_STEP, _TOLERANCE)) & np.isfinite(curve.least_n[left]))
+        moving = np.flatnonzero((missed > np.where(newton, _LAST_STEP, _TOLERANCE)) & np.isfinite(curve.least_n))
         if moving.size == 0:
             break
         z, low, high, last = (x[moving] for x in (step, low, high, move))
-        left, cost = left[moving], cost.cut(moving)
+        left, cost, curve = left[moving], cost.cut(moving), curve.cut(moving)
     status = np.where(residual <= _LAST_STEP, np.int8(Status.OPTIMAL), np.int8(Status.NOT_CONVERGED))
     return found, status, iterations, residual
 
 
-def _respect(curve: _Curve, limits: list[_Bill], z: Real, n: Real, d: Real) -> tuple[Real, NDArray[np.intp]]:
+def _respect(curve: BlockCurve, limits: list[BlockBill], z: Real, n: Real, d: Real) -> tuple[Real, NDArray[np.intp]]:
     """Return the point nearest to z at which every limit that z breaks is met, and the problems where it breaks any.
 
     The bill rises away from z on both sides and each limit keeps an interval, so that this is the best point, if any
@@ -332,7 +229,7 @@ def _respect(curve: _Curve, limits: list[_Bill], z: Real, n: Real, d: Real) -> t
     return furthest, np.flatnonzero(moved)
 
 
-def _settle(curve: _Curve, limits: list[_Bill], z: Real, status: Codes) -> tuple[Real, Real, Codes]:
+def _settle(curve: BlockCurve, limits: list[BlockBill], z: Real, status: Codes) -> tuple[Real, Real, Codes]:
     """Return ln N, ln D and status at z, where all limits ought to hold, or at the corner of the floors."""
     # A bill that falls for ever has its minimum where the limits stop it.
     status = np.where((status == Status.UNBOUNDED) & (np.abs(z) < _WIDEST), np.int8(Status.OPTIMAL), status)
@@ -345,7 +242,7 @@ def _settle(curve: _Curve, limits: list[_Bill], z: Real, status: Codes) -> tuple
     return n, d, status
 
 
-def _end(curve: _Curve, limit: _Bill, z: Real) -> Real:
+def _end(curve: BlockCurve, limit: BlockBill, z: Real) -> Real:
     """Return where a limit that z breaks begins to hold, walking in the direction in which it falls.
 
     A bound on N alone or on D alone is a point of the curve. Else Newton's method on the log of the limit: where that
@@ -380,7 +277,7 @@ def _end(curve: _Curve, limit: _Bill, z: Real) -> Real:
     return found
 
 
-def _corner(curve: _Curve, limits: list[_Bill]) -> tuple[Real, Real, NDArray[np.bool_]]:
+def _corner(curve: BlockCurve, limits: list[BlockBill]) -> tuple[Real, Real, NDArray[np.bool_]]:
     """Return the least N and D that the floors allow, and where that model already beats the target.
 
     Floors are limits that fall in a variable: N_min/N, D_min/D, r N/D and D/(r N). Two rounds find the least point of

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.posynomial import Posynomial, monomial
@@ -31,7 +33,7 @@ class Limit:
     quantity : Posynomial
         What is bounded, in ``params`` (total), ``tokens`` and the further variables of a problem, in `unit`.
     bound : float
-        In `unit`, above zero.
+        In `unit`, above zero. An array stands for a block of problems, of which only `ratio` speaks.
     unit : str
         ``"day"``, ``"GB"``, ``"USD"``.
     each : str
@@ -53,7 +55,8 @@ class Limit:
             raise InputError(f"limit {self.label}: side must be max or min, not {self.side}")
         if self.side == "min" and self.label not in FLOORS:
             raise InputError(f"limit {self.label}: min is not possible: a floor on spend has no certified optimum")
-        if not (math.isfinite(self.bound) and self.bound > 0):
+        bound = np.asarray(self.bound, dtype=float)
+        if not np.all(np.isfinite(bound) & (bound > 0)):
             raise InputError(f"limit {self.label}: {self.side} must be above zero and finite, not {self.bound}")
 
     def value(self, point: Mapping[str, float]) -> float:
@@ -102,10 +105,10 @@ class Limit:
                     f"limit {self.label}: max is not possible under law {law.name}, which counts no embeddings"
                 ) from None
         if self.label == "params":
-            return monomial("params", float(law.counted_params(self.bound)), {"params": -1.0})
+            return monomial("params", law.counted_params(self.bound)[()], {"params": -1.0})
         (term,) = self.quantity.terms
         inverse = {name: -float(power) for name, power in term.powers.items()}  # type: ignore[arg-type]
-        ratio = monomial(self.label, self.bound / float(term.coefficient), inverse)  # type: ignore[arg-type]
+        ratio = monomial(self.label, np.divide(self.bound, term.coefficient), inverse)
         return ratio if law.counts == "total" else ratio.substitute("params", law.total_params_posynomial())
 
     def stretch(self, law: LossLaw) -> float:

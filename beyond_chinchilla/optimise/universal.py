@@ -97,6 +97,7 @@ def optimum(law: LossLaw, loss: ArrayLike, train_rate: ArrayLike, serve_rate: Ar
     Parameters
     ----------
     law : LossLaw
+        Of a `LawBatch`, one law a problem: its constants broadcast with the rest.
     loss : numeric
         Target [nats/token].
     train_rate : numeric
@@ -124,7 +125,9 @@ def optimum(law: LossLaw, loss: ArrayLike, train_rate: ArrayLike, serve_rate: Ar
     '6.969e+09 parameters on 1.2478e+12 tokens'
     """
     loss, train_rate, serve_rate = (np.asarray(x, dtype=float) for x in (loss, train_rate, serve_rate))
-    shape = np.broadcast_shapes(loss.shape, train_rate.shape, serve_rate.shape)
+    shape = np.broadcast_shapes(loss.shape, train_rate.shape, serve_rate.shape, np.shape(law.alpha))
+    if np.ndim(law.alpha):
+        return _optimum_by_law(law, (loss, train_rate, serve_rate), shape)
     asked = _flat(loss, shape), _flat(train_rate, shape), _flat(serve_rate, shape)
     params, tokens, ratio = np.empty(shape), np.empty(shape), np.empty(shape)
     status = np.full(shape, Status.OPTIMAL, dtype=np.int8)
@@ -139,6 +142,23 @@ def optimum(law: LossLaw, loss: ArrayLike, train_rate: ArrayLike, serve_rate: Ar
             here, found = _cut(asked, block), _cut(answer, block)
             _solve_block(law, here, found, double[:, :size], single[:, :size])
             _judge_block(law, here, found, status.reshape(-1)[block])
+    return Optimum(params=params, tokens=tokens, spend_ratio=ratio, status=status, law=law)
+
+
+def _optimum_by_law(law: LossLaw, asked: Three, shape: tuple[int, ...]) -> Optimum:
+    """Return `optimum` where every problem has a law of its own: the same equations, a column for each constant."""
+    loss, train_rate, serve_rate = asked
+    q = law.data_share
+    with np.errstate(all="ignore"):
+        log_R = np.log(law.reducible(loss))
+        log_D = (np.log(law.B / (1.0 - q)) - log_R) / law.beta
+        log_kappa = np.log(serve_rate) - np.log(train_rate) - log_D
+        ratio = np.broadcast_to(np.exp(log_spend_ratio(log_kappa, q, law.beta)), shape).copy()
+        growth = np.log1p(q * ratio)
+        params = np.exp((np.log(law.A / q) - log_R + growth - np.log1p(ratio)) / law.alpha)
+        tokens = np.exp(log_D + growth / law.beta)
+        status = np.full(shape, Status.OPTIMAL, dtype=np.int8)
+        _judge_block(law, asked, (params, tokens, ratio), status)
     return Optimum(params=params, tokens=tokens, spend_ratio=ratio, status=status, law=law)
 
 
@@ -257,7 +277,8 @@ def _solve_growth(x: Array, beta: float | Array, double: Array, single: Single) 
     np.sqrt(start, out=start)
     start += near
     start *= 0.5 / (1.0 + beta)
-    cheap, exact = next(steps for least, *steps in _STEPS if np.all(beta >= least))
+    # Many values of beta take the steps of the smallest, so that none depends on its neighbours.
+    cheap, exact = _STEPS[-1][1:] if np.ndim(beta) else next(steps for least, *steps in _STEPS if beta >= least)
     for _ in range(cheap):
         _halley_step(near, start, beta, single[2:])
 

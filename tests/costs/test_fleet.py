@@ -261,6 +261,13 @@ def test_a_piece_is_the_bill_at_its_point_and_nowhere_above(
         assert below <= paid + 1e-11 * (paid + abs(constant) + here)
 
 
+@given(fleets(), st.lists(seconds, min_size=1, max_size=5))
+def test_many_points_at_once_cost_what_each_costs(fleet: Fleet, points: list[tuple[float, float]]) -> None:
+    found = fleet.bills(*np.array(points).T)
+    assert found.tolist() == pytest.approx([total(fleet, at) for at in points], rel=1e-11)
+    assert fleet.bills(*np.array(points[:1]).T).tolist() == found[:1].tolist()
+
+
 @given(fleets(), seconds, seconds, floats(0.0, 1.0))
 def test_the_bill_is_convex(fleet: Fleet, first: tuple[float, float], last: tuple[float, float], t: float) -> None:
     between = (first[0] + t * (last[0] - first[0]), first[1] + t * (last[1] - first[1]))

@@ -1,0 +1,1 @@
+"""A plan among many worlds: what uncertainty makes of it, and which size holds up."""

@@ -1,0 +1,39 @@
+"""The scenarios that come with the repository, each read, compiled and solved once however many tests ask."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+import beyond_chinchilla as bc
+from beyond_chinchilla.analyse.disagreement import Opinion, other_laws
+from beyond_chinchilla.optimise.problem import Problem
+
+SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
+each_scenario = pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+
+
+@functools.cache
+def scenario(path: Path) -> bc.Scenario:
+    """Return a scenario."""
+    return bc.load(path)
+
+
+@functools.cache
+def problem(path: Path) -> Problem:
+    """Return what a scenario asks of the solver of params and tokens."""
+    return scenario(path).to_problem()
+
+
+@functools.cache
+def plan(path: Path) -> bc.Plan:
+    """Return the plan of a scenario."""
+    return bc.solve(scenario(path))
+
+
+@functools.cache
+def opinions(path: Path) -> tuple[Opinion, ...]:
+    """Return what the other laws say."""
+    return tuple(other_laws(problem(path)))
