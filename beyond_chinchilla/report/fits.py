@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from beyond_chinchilla.fit.diagnostics import Diagnosis, frontier_exponent
-from beyond_chinchilla.report import markdown, text
+from beyond_chinchilla.report import markdown, suggest, text
 from beyond_chinchilla.report.blocks import Block
 from beyond_chinchilla.units import format_number, format_percent
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from beyond_chinchilla.fit.bootstrap import Bootstrap
     from beyond_chinchilla.fit.result import Fit
     from beyond_chinchilla.fit.runs import Runs
+    from beyond_chinchilla.fit.suggest import Suggestion
 
 SCHEMA = "beyond-chinchilla/law/1"
 ABLATION_SCHEMA = "beyond-chinchilla/law-ablation/1"
@@ -46,6 +47,8 @@ class Result:
     diagnosis : Diagnosis
     file : str
         Name under which the page says the law can be used.
+    suggested : Suggestion or None
+        The next runs, where they were asked for.
     """
 
     runs: Runs
@@ -53,6 +56,7 @@ class Result:
     bootstrap: Bootstrap | None
     diagnosis: Diagnosis
     file: str = "law.json"
+    suggested: Suggestion | None = None
 
 
 def figures(result: Result) -> list[dict[str, Any]]:
@@ -109,6 +113,8 @@ def to_dict(result: Result) -> dict[str, Any]:
         record["bootstrap"] = _drawn(result.bootstrap) | {"order": ["ln_A", "ln_B", "ln_E", "alpha", "beta"]}
         for key in ("intervals", "standard_errors", "tokens_per_param"):
             del record["bootstrap"][key]
+    if result.suggested is not None:
+        record["suggested"] = result.suggested.to_dict()
     cleaned: dict[str, Any] = _clean(record)
     return cleaned
 
@@ -142,6 +148,7 @@ def blocks(result: Result) -> list[Block]:
         Block("Checks", ["check", "", "found"],
               [[each.check, each.word, each.sentence] for each in result.diagnosis.findings],
               words=frozenset({0, 1, 2})),
+        *([suggest.suggested(result.suggested)] if result.suggested is not None else []),
         Block("How to use it", lines=_use(result)),
     ]  # fmt: skip
 
