@@ -7,13 +7,19 @@ from pathlib import Path
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli import plotting
+
+_NAMES = ("fleet",)
 
 
 @click.command("capacity", short_help="Show a plan month by month: GPUs by kind, hours, money.")
 @click.argument("scenario")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.months=24.")
+@plotting.plot_option(_NAMES)
 @out.output_options
-def command(scenario: str, assignments: tuple[str, ...], format_: str | None, output: Path | None) -> None:
+def command(
+    scenario: str, assignments: tuple[str, ...], plot: str | None, format_: str | None, output: Path | None
+) -> None:
     """Solve SCENARIO, and show month by month what is asked, which GPUs train and serve, and what they cost.
 
     The scenario states demand by month: requests_per_month, requests_per_day, users or a table.
@@ -22,6 +28,7 @@ def command(scenario: str, assignments: tuple[str, ...], format_: str | None, ou
     bc-opt capacity plan.yaml
     bc-opt capacity plan.yaml --set demand.peak_to_mean=3 --format markdown
     bc-opt capacity plan.yaml -o capacity.csv
+    bc-opt capacity plan.yaml --plot fleet -o fleet.svg
     """
     from beyond_chinchilla.analyse.capacity import capacity
     from beyond_chinchilla.optimise.solver import solve
@@ -29,7 +36,8 @@ def command(scenario: str, assignments: tuple[str, ...], format_: str | None, ou
     from beyond_chinchilla.report import tables
     from beyond_chinchilla.scenario.load import load
 
-    chosen = out.choose_format(format_, output)
+    drawing = plotting.requested(plot, _NAMES, format_, output)
+    chosen = "plot" if drawing else out.choose_format(format_, output)
     loaded = load(scenario, assignments)
     loaded.monthly()  # refuses demand over the life alone before anything is solved
     plan = solve(loaded)
@@ -37,7 +45,11 @@ def command(scenario: str, assignments: tuple[str, ...], format_: str | None, ou
         click.echo(f"{plan.name}: {plan.status}: {plan.warnings[0]}", err=True)
         raise click.exceptions.Exit(1)
     found = capacity(loaded, plan)
-    if chosen == "json":
+    if drawing is not None:
+        from beyond_chinchilla.report.plots.subject import Subject
+
+        drawing.write(Subject(scenario=loaded, problem=found.deployment.problem, plan=plan, capacity=found))
+    elif chosen == "json":
         out.emit(tables.to_json(found.to_dict()), output)
     elif chosen == "csv":
         out.emit(tables.to_csv(report.records(found)), output)

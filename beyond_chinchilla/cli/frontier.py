@@ -9,6 +9,7 @@ import click
 
 from beyond_chinchilla.analyse import frontier
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli import plotting
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.units import format_amount, format_number, format_percent, parse_number, parse_quantity
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from beyond_chinchilla.optimise.problem import Problem
     from beyond_chinchilla.scenario.load import Scenario
 
+_NAMES = ("frontier",)
 _TITLES = {"target": "Chinchilla size", "demand": "x demand", "budget": "budget"}
 
 
@@ -26,6 +28,7 @@ _TITLES = {"target": "Chinchilla size", "demand": "x demand", "budget": "budget"
 @click.option("--from", "low", metavar="VALUE", help="Low end: params (target), factor (demand) or money (budget).")
 @click.option("--to", "high", metavar="VALUE", help="High end.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.requests=2B.")
+@plotting.plot_option(_NAMES)
 @out.output_options
 def command(
     scenario: str,
@@ -34,6 +37,7 @@ def command(
     low: str | None,
     high: str | None,
     assignments: tuple[str, ...],
+    plot: str | None,
     format_: str | None,
     output: Path | None,
 ) -> None:
@@ -46,31 +50,39 @@ def command(
     bc-opt frontier plan.yaml --over target --from 7B --to 70B --format csv
     bc-opt frontier plan.yaml --over demand --points 20
     bc-opt frontier plan.yaml --over budget --from 1M --to 100M -o frontier.json
+    bc-opt frontier plan.yaml --over demand --plot frontier -o frontier.svg
     """
     from beyond_chinchilla.report import tables
     from beyond_chinchilla.scenario.load import load
 
-    chosen = out.choose_format(format_, output)
+    drawing = plotting.requested(plot, _NAMES, format_, output)
+    chosen = "plot" if drawing else out.choose_format(format_, output)
     loaded = load(scenario, assignments)
     problem, runs_on = _problem(loaded)
     _refuse_senseless(problem, over)
     unit = {"target": "params", "demand": "", "budget": problem.cost.unit}[over]
     ends = [_read(option, end, unit) for option, end in (("--from", low), ("--to", high))]
     found = frontier.trace(problem, over, points=points, low=ends[0], high=ends[1])
+    has_plan = any(point.plan.best is not None for point in found)
     heads = [_TITLES[over], "params", "tokens", "tok/param", "loss", "total", "saved", "binding"]
     cells = [_cells(point) for point in found]
-    if chosen == "json":
+    if drawing is not None and has_plan:
+        from beyond_chinchilla.optimise.solver import solve
+        from beyond_chinchilla.report.plots.subject import Subject
+
+        drawing.write(Subject(scenario=loaded, problem=problem, plan=solve(problem), frontier=found))
+    elif chosen == "json":
         out.emit(tables.to_json([point.to_dict() for point in found]), output)
     elif chosen == "csv":
         out.emit(tables.to_csv([point.to_dict() for point in found]), output)
     elif chosen == "markdown":
         out.emit(tables.to_markdown(heads, cells), output)
-    else:
+    elif chosen == "text":
         note = f"{problem.name}, law {problem.law.name}; saved: against the Chinchilla model of equal loss."
         if over == "budget" or problem.objective == "loss":
             note = f"{problem.name}, law {problem.law.name}; saved: loss against Chinchilla's ratio for the same money."
         out.show(lambda console: tables.print_table(console, heads, cells, f"{note}{runs_on}"), output)
-    if all(point.plan.best is None for point in found):
+    if not has_plan:
         click.echo(f"{problem.name}: no plan anywhere on this line: {found[0].plan.warnings[0]}", err=True)
         raise click.exceptions.Exit(1)
 

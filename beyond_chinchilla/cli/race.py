@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli import plotting
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.report.plots.gallery import RACE_NAMES
 from beyond_chinchilla.units import format_money, format_number, format_percent, parse_number, parse_quantity
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class _Section(NamedTuple):
 @click.option("--window", default="0.1", show_default=True, help="Width of the smoothing window in ln hours.")
 @click.option("--margin", default="0.002", show_default=True, help="Lead in nats from which a model has passed.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the extrapolation's intervals.")
+@plotting.plot_option(RACE_NAMES)
 @out.output_options
 def command(
     curves: tuple[str, ...],
@@ -51,6 +54,7 @@ def command(
     window: str,
     margin: str,
     seed: int,
+    plot: str | None,
     format_: str | None,
     output: Path | None,
 ) -> None:
@@ -64,12 +68,18 @@ def command(
     bc-opt race 7B.tsv 13B.tsv 70B.tsv
     bc-opt race 7B.tsv 13B.tsv --price 1.50 --loss 1.75 --hours 100k
     bc-opt race 7B.tsv 13B.tsv --extrapolate 20% -o race.json
+    bc-opt race 7B.tsv 13B.tsv 70B.tsv --plot race -o race.svg
     """
     from beyond_chinchilla.fit.curves import read_curve
     from beyond_chinchilla.fit.race import MISLEADING, race
     from beyond_chinchilla.report import tables
 
-    chosen = out.choose_format(format_, output)
+    drawing = plotting.requested(plot, RACE_NAMES, format_, output)
+    chosen = "plot" if drawing else out.choose_format(format_, output)
+    asked = {"--loss": loss, "--hours": hours, "--extrapolate": extrapolate}
+    if drawing is not None and any(asked.values()):
+        ignored = " and ".join(option for option, value in asked.items() if value)
+        raise InputError(f"{ignored}: no place for that in a picture; leave out --plot")
     if names and len(names) != len(curves):
         raise InputError(f"--name is given {len(names)} times for {len(curves)} curves; name all of them or none")
     if seed < 0:
@@ -82,6 +92,11 @@ def command(
         margin=parse_quantity(margin, "nats/token"),
         price=None if price is None else parse_quantity(price, "USD/hour"),
     )
+    if drawing is not None:
+        from beyond_chinchilla.report.plots.subject import RaceSubject
+
+        drawing.write(RaceSubject(race=found))
+        return
     reaching = None if level is None else found.reaching(level)
     spending = None if budget is None else found.spending(budget)
     tails = None

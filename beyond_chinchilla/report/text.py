@@ -28,6 +28,7 @@ def print_page(
     opinions: Sequence[Opinion] = (),
     size: float | None = None,
     extras: Sequence[Block] = (),
+    spark: str = "",
 ) -> None:
     """Print the whole page of one plan.
 
@@ -42,6 +43,8 @@ def print_page(
         Chinchilla-equivalent size of the target [params], which the other laws were asked for.
     extras : sequence of Block
         What else was asked for: comparisons, break-even demand, architectures.
+    spark : str
+        Cost by size in a line, see `sparkline`.
     """
     say(console, rows.headline(plan), style="bold")
     say(console, rows.subtitle(plan), style="dim")
@@ -53,7 +56,7 @@ def print_page(
         return
     console.print(_bill(plan))
     console.print()
-    _section(console, "What drives it", rows.drivers(plan))
+    _section(console, "What drives it", [*rows.drivers(plan), *([spark] if spark else [])])
     for block in (*blocks.limits(plan), *extras):
         draw(console, block)
     if opinions and size is not None:
