@@ -238,12 +238,12 @@ def _significant(value: float, digits: int) -> str:
 def format_size(value: float) -> str:
     """Write a number as a name: without the zeros that only state precision.
 
-    >>> format_size(3e10), format_size(1.3612e10)
-    ('30B', '13.6B')
+    >>> format_size(3e10), format_size(1.3612e10), format_size(1e20)
+    ('30B', '13.6B', '1e20')
     """
-    text = format_number(value)
+    text, mark, exponent = format_number(value).partition("e")
     digits, suffix = (text[:-1], text[-1]) if text[-1].isalpha() else (text, "")
-    return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + suffix
+    return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + suffix + mark + exponent
 
 
 def format_money(value: float, digits: int = 3) -> str:

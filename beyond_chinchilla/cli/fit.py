@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli import plotting
+from beyond_chinchilla.cli.progress import Progress
 from beyond_chinchilla.errors import FitError, InputError, printable
+from beyond_chinchilla.report.plots.gallery import FIT_NAMES
 from beyond_chinchilla.units import parse_number, parse_quantity
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from beyond_chinchilla.fit.result import Fit
     from beyond_chinchilla.fit.runs import Runs
     from beyond_chinchilla.report.fits import Result
-
-# Before that long nobody wonders [s].
-_PATIENCE = 2.0
 
 
 @click.command("fit", short_help="Fit a law to training runs, with intervals and a verdict.")
@@ -49,8 +46,12 @@ _PATIENCE = 2.0
     metavar="RATIOS",
     help="Compare the laws of the runs up to each ratio: 50,100,250.",
 )
+@click.option("--suggest", "suggested", type=int, metavar="COUNT", help="Suggest so many further runs; needs --budget.")
+@click.option("--budget", metavar="FLOP", help="Of the suggested runs together: 1e20.")
+@click.option("--for", "target", metavar="FLOP", help="Compute at which they narrow the best size; by default 5.76e23.")
 @click.option("--force", is_flag=True, help="Exit 0 and write the law even if the verdict is 'do not use'.")
 @click.option("--name", help="Of the law; by default the file's.")
+@plotting.plot_option(FIT_NAMES)
 @out.output_options
 def command(
     runs: str,
@@ -66,8 +67,12 @@ def command(
     bootstraps: int,
     seed: int,
     by: str | None,
+    suggested: int | None,
+    budget: str | None,
+    target: str | None,
     force: bool,
     name: str | None,
+    plot: str | None,
     format_: str | None,
     output: Path | None,
 ) -> None:
@@ -81,16 +86,25 @@ def command(
     bc-opt fit runs.csv --drop-highest-loss 5 -o law.json
     bc-opt fit runs.csv --columns params="size (B)" --columns loss=eval/c4
     bc-opt fit runs.csv --by-max-tokens-per-param 50,100,250
+    bc-opt fit runs.csv --suggest 5 --budget 1e20
+    bc-opt fit runs.csv --plot profile -o profile.svg
     """
     from beyond_chinchilla.fit.filters import filter_runs
     from beyond_chinchilla.fit.runs import read_runs
     from beyond_chinchilla.report import fits
 
-    chosen = out.choose_format(format_, output)
+    drawing = plotting.requested(plot, FIT_NAMES, format_, output)
+    chosen = "plot" if drawing else out.choose_format(format_, output)
     if bootstraps < 0 or bootstraps == 1:
         raise InputError(f"--bootstraps {bootstraps}: give 2 or more (4000 by default), or 0 for no intervals")
     held = None if irreducible is None else parse_quantity(irreducible, "nats/token")
     bounds = None if by is None else [_number("--by-max-tokens-per-param", part) for part in by.split(",")]
+    wanted = _wanted(suggested, budget, target)
+    if wanted is not None and bounds is not None:
+        raise InputError("--suggest and --by-max-tokens-per-param do not go together; keep one of them")
+    if drawing is not None and (wanted is not None or bounds is not None):
+        option = "--suggest" if wanted is not None else "--by-max-tokens-per-param"
+        raise InputError(f"{option}: no place for that in a picture; leave out --plot")
     read = filter_runs(
         read_runs(runs, columns=_columns(columns), loss_unit=loss_unit, sheet=sheet),
         max_tokens_per_param=None if most is None else _number("--max-tokens-per-param", most),
@@ -101,8 +115,18 @@ def command(
         _compare(read, bounds, (objective, tied, held), chosen, output)
         return
     label = name or printable(Path(runs).name.split(".")[0]) or "fit"
-    with _Progress("fitting from 4500 starts") as progress:
+    with Progress("fitting from 4500 starts") as progress:
         result = _fit(read, (objective, tied, held), label, bootstraps, seed, force, progress)
+        if wanted is not None and (force or result.diagnosis.verdict != "do not use"):
+            progress.stage = "looking for the next runs"
+            result = _suggest(result, wanted)
+    if drawing is not None:
+        from beyond_chinchilla.report.plots.subject import FitSubject
+
+        drawing.write(FitSubject(result=result))
+        if result.diagnosis.verdict == "do not use" and not force:
+            raise click.exceptions.Exit(1)
+        return
     if output is not None and chosen == "json":
         result = replace(result, file=output.name)
     refused = result.diagnosis.verdict == "do not use" and not force
@@ -124,7 +148,7 @@ def _fit(
     bootstraps: int,
     seed: int,
     force: bool,
-    progress: _Progress,
+    progress: Progress,
 ) -> Result:
     from beyond_chinchilla.fit.bootstrap import bootstrap
     from beyond_chinchilla.fit.diagnostics import Diagnosis, diagnose, judge_intervals, no_intervals
@@ -157,6 +181,56 @@ def _fit(
     return Result(runs=read, fit=fit, bootstrap=drawn, diagnosis=diagnosis)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """How many runs are to be suggested, for what compute together, and for which compute to plan [FLOP]."""
+
+    count: int
+    budget: float
+    flops: float | None
+
+
+def _wanted(count: int | None, budget: str | None, target: str | None) -> _Wanted | None:
+    if count is None:
+        for option, value in (("--budget", budget), ("--for", target)):
+            if value is not None:
+                raise InputError(f"{option} goes with --suggest; write it like --suggest 5 --budget 1e20")
+        return None
+    from beyond_chinchilla.fit.suggest import check_count
+
+    # Before the fit: nobody waits for that to learn of a slip.
+    try:
+        check_count(count)
+    except InputError as error:
+        raise InputError(f"--suggest: {error}") from None
+    if budget is None:
+        raise InputError(f"--suggest {count} needs --budget, the compute of the runs together, such as --budget 1e20")
+    flops = None if target is None else _flops("--for", target)
+    return _Wanted(count, _flops("--budget", budget), flops)
+
+
+def _flops(option: str, words: str) -> float:
+    try:
+        found = parse_quantity(words, "FLOP")
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
+    if not found > 0:
+        raise InputError(f"{option} {words}: give a compute above zero, such as 1e20")
+    return found
+
+
+def _suggest(result: Result, wanted: _Wanted) -> Result:
+    from beyond_chinchilla.fit.suggest import suggest
+
+    try:
+        found = suggest(
+            result.fit, count=wanted.count, budget=wanted.budget, bootstrap=result.bootstrap, flops=wanted.flops
+        )
+    except InputError as error:
+        raise InputError(f"--suggest: {error}") from None
+    return replace(result, suggested=found)
+
+
 def _isoflop(fit: Fit) -> IsoflopFit | None:
     from beyond_chinchilla.fit.isoflop import fit_isoflop
 
@@ -177,7 +251,7 @@ def _compare(
     from beyond_chinchilla.fit.ablation import by_max_tokens_per_param
     from beyond_chinchilla.report import fits, tables
 
-    with _Progress("fitting the runs up to each ratio"):
+    with Progress("fitting the runs up to each ratio"):
         found = by_max_tokens_per_param(read, bounds, objective=form[0], tied=form[1], irreducible=form[2])
     title = f"{read.source}: {len(read)} runs, {len(read.set_aside)} set aside."
     rows = [each.to_dict() for each in found]
@@ -198,7 +272,9 @@ def _emit(result: Result, chosen: str, output: Path | None) -> None:
     if chosen == "json":
         out.emit(fits.to_json(fits.to_dict(result)), output)
     elif chosen == "csv":
-        out.emit(tables.to_csv(fits.figures(result)), output)
+        asked = result.suggested
+        rows = fits.figures(result) if asked is None else [run.to_dict() for run in asked.runs]
+        out.emit(tables.to_csv(rows), output)
     elif chosen == "markdown":
         out.emit(fits.page(result), output)
     else:
@@ -223,33 +299,3 @@ def _number(option: str, words: str) -> float:
         return parse_number(words)
     except InputError as error:
         raise InputError(f"{option}: {error}") from None
-
-
-class _Progress:
-    """Says on a terminal's stderr what goes on, where it takes long."""
-
-    def __init__(self, stage: str) -> None:
-        self.stage = stage
-        self._timer: threading.Timer | None = None
-        self._said = False
-
-    def __enter__(self) -> _Progress:
-        if sys.stderr is not None and sys.stderr.isatty():
-            self._start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer.join()
-        if self._said:
-            click.echo("\r\033[K", nl=False, err=True)
-
-    def _start(self) -> None:
-        self._timer = threading.Timer(_PATIENCE, self._tell)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _tell(self) -> None:
-        self._said = True
-        click.echo(f"\r\033[K{self.stage} ...", nl=False, err=True)

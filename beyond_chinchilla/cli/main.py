@@ -12,7 +12,21 @@ import click
 from beyond_chinchilla.errors import BeyondChinchillaError, printable
 
 # One file a command, imported when it is called: a cold start counts milliseconds.
-COMMANDS = ("solve", "frontier", "capacity", "import", "fit", "race", "laws", "hardware", "models", "new", "schema")
+COMMANDS = (
+    "solve",
+    "frontier",
+    "regret",
+    "capacity",
+    "explore",
+    "import",
+    "fit",
+    "race",
+    "laws",
+    "hardware",
+    "models",
+    "new",
+    "schema",
+)
 # Of a command that is a word of Python's own.
 _MODULES = {"import": "import_"}
 _OWN_OPTIONS = {"-h", "--help", "--version"}

@@ -22,6 +22,7 @@ EXTENSIONS = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "text"}
 # Written by some commands, to a file alone.
 WORKBOOK = {".xlsx": "workbook"}
 PARQUET = {".parquet": "parquet"}
+REPORT = {".html": "report", ".pdf": "report"}
 
 # Nothing wraps a pipe or a file but the reader's patience.
 PIPED_WIDTH = 100
@@ -57,14 +58,24 @@ def quiet_option(function: F) -> F:
 
 def output_options(function: F) -> F:
     """Give a command ``--format``, ``--output`` and ``--quiet``."""
-    function = quiet_option(function)
-    function = click.option(
-        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-        help=f"Write to FILE; its extension ({' '.join(EXTENSIONS)}) decides the format.",
-    )(function)  # fmt: skip
-    return click.option("--format", "format_", type=click.Choice(FORMATS), help="How to print; text by default.")(
-        function
-    )
+    return output_options_with({})(function)
+
+
+def output_options_with(more: Mapping[str, str]) -> Callable[[F], F]:
+    """Return what gives a command these options, where it writes more kinds of files; see `choose_format`."""
+    known = " ".join((*EXTENSIONS, *more))
+
+    def decorate(function: F) -> F:
+        function = quiet_option(function)
+        function = click.option(
+            "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+            help=f"Write to FILE; its extension ({known}) decides the format.",
+        )(function)  # fmt: skip
+        return click.option("--format", "format_", type=click.Choice(FORMATS), help="How to print; text by default.")(
+            function
+        )
+
+    return decorate
 
 
 def choose_format(format_: str | None, output: Path | None, more: Mapping[str, str] | None = None) -> str:
@@ -91,6 +102,16 @@ def choose_format(format_: str | None, output: Path | None, more: Mapping[str, s
     if format_ not in (None, meant):
         raise InputError(f"--output {output} means {meant}, but --format says {format_}; keep one of them")
     return meant
+
+
+def can_show(text: str, output: Path | None) -> bool:
+    """Say whether the place of a result has all letters of a text: some terminals do not. Files are UTF-8."""
+    encoding = None if output is not None or sys.stdout is None else sys.stdout.encoding
+    try:
+        text.encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def emit(text: str, output: Path | None) -> None:

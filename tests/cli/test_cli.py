@@ -159,7 +159,9 @@ def test_the_extension_decides_the_format(tmp_path: Path, extension: str):
     result = run(SCENARIO, "-o", str(path))
     assert result.stdout == ""
     assert result.stderr == f"wrote {path}\n"
-    assert path.read_text(encoding="utf-8") == run(SCENARIO, "--format", EXTENSIONS[extension]).stdout
+    written, printed = path.read_text(encoding="utf-8"), run(SCENARIO, "--format", EXTENSIONS[extension]).stdout
+    # A file in markdown is a report: it goes on with what the plan rests on.
+    assert written == printed or (extension == ".md" and written.startswith(printed))
 
 
 def test_the_extension_may_be_written_in_capitals(tmp_path: Path):

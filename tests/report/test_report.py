@@ -6,13 +6,16 @@ import csv
 import io
 import re
 from dataclasses import replace
+
 from pathlib import Path
 from typing import Any
 
 import pytest
+import shipped
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from shipped import SCENARIOS, each_scenario
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.analyse.disagreement import Opinion, equivalent_size, other_laws
@@ -24,8 +27,6 @@ from beyond_chinchilla.report import markdown, rows, tables, text
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.units import parse_number
 
-SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
-each_scenario = pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 each_width = pytest.mark.parametrize("width", [80, 100, 120])
 
 # A printed number of three digits is off by half of the third at most.
@@ -60,7 +61,16 @@ def cost_scenario(requests: object, **changes: object) -> Scenario:
 
 def page(plan: Plan, width: int = 80, problem: Problem | None = None) -> str:
     """Return the page of a plan at a width; with its problem also what other laws say."""
-    opinions = other_laws(problem) if problem else []
+    return printed(plan, width, other_laws(problem) if problem else [], problem)
+
+
+def page_of(path: Path, width: int) -> str:
+    """Return the page of one of the repository's scenarios, with what other laws say."""
+    return printed(shipped.plan(path), width, shipped.opinions(path), shipped.problem(path))
+
+
+def printed(plan: Plan, width: int, opinions: Sequence[Opinion], problem: Problem | None) -> str:
+    """Return a page."""
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, color_system=None, highlight=False, emoji=False, markup=False)
     text.print_page(console, plan, opinions, equivalent_size(problem) if problem else None)
@@ -122,9 +132,8 @@ def check_table(cells: dict[str, list[str]], plan: Plan) -> None:
 @each_scenario
 @each_width
 def test_the_text_page_shows_the_plans_figures(path: Path, width: int):
-    problem = bc.load(path).to_problem()
-    plan = bc.solve(problem)
-    printed = page(plan, width, problem)
+    plan = shipped.plan(path)
+    printed = page_of(path, width)
     table = printed.split("Chinchilla   ratio")[1] if "Chinchilla   ratio" in printed else printed
     lines = [re.split(r"\s{2,}", line.rstrip()) for line in table.split("What drives it")[0].splitlines()]
     check_table({line[0]: line[1:] for line in lines if line[0] in figures(plan)}, plan)
@@ -132,7 +141,7 @@ def test_the_text_page_shows_the_plans_figures(path: Path, width: int):
 
 @each_scenario
 def test_the_markdown_page_shows_the_plans_figures(path: Path):
-    plan = bc.solve(bc.load(path))
+    plan = shipped.plan(path)
     bill = markdown.page(plan).split("## What drives it")[0]
     table = [line for line in bill.splitlines() if line.startswith("|")]
     rows_ = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
@@ -141,7 +150,7 @@ def test_the_markdown_page_shows_the_plans_figures(path: Path):
 
 @each_scenario
 def test_the_csv_row_holds_the_plans_figures_to_the_last_bit(path: Path):
-    plan = bc.solve(bc.load(path))
+    plan = shipped.plan(path)
     (row,) = csv.DictReader(io.StringIO(tables.to_csv([rows.flat(plan)])))
     record = plan.to_dict()
     for prefix, key in (("", "plan"), ("baseline_", "baseline")):
@@ -156,7 +165,7 @@ def test_the_csv_row_holds_the_plans_figures_to_the_last_bit(path: Path):
 
 @each_scenario
 def test_every_term_of_the_bill_stands_on_the_page_once(path: Path):
-    plan = bc.solve(bc.load(path))
+    plan = shipped.plan(path)
     printed = page(plan)
     for label in (*plan.baseline.terms, "total"):
         assert len(re.findall(rf"^{re.escape(label)}  +\S", printed, re.MULTILINE)) == 1
@@ -164,7 +173,7 @@ def test_every_term_of_the_bill_stands_on_the_page_once(path: Path):
 
 @each_scenario
 def test_the_terms_of_a_page_add_up_to_its_total(path: Path):
-    shown = {row.label: row for row in rows.terms(bc.solve(bc.load(path)))}
+    shown = {row.label: row for row in rows.terms(shipped.plan(path))}
     total = shown.pop("total")
     assert sum(number(row.plan) for row in shown.values()) == pytest.approx(number(total.plan), rel=2 * THREE_DIGITS)
     assert sum(number(row.baseline) for row in shown.values()) == pytest.approx(
@@ -174,7 +183,7 @@ def test_the_terms_of_a_page_add_up_to_its_total(path: Path):
 
 @each_scenario
 def test_the_first_sentence_is_the_answer(path: Path):
-    plan = bc.solve(bc.load(path))
+    plan = shipped.plan(path)
     assert plan.best is not None
     sentence = words(page(plan, 120))
     if plan.objective == "loss":
@@ -325,15 +334,14 @@ def test_a_bill_of_another_shape_has_no_kappa():
 @each_scenario
 @each_width
 def test_no_line_is_wider_than_the_terminal(path: Path, width: int):
-    problem = bc.load(path).to_problem()
-    printed = page(bc.solve(problem), width, problem)
+    printed = page_of(path, width)
     assert max(map(len, printed.splitlines())) <= width
     assert "…" not in printed
 
 
 @each_width
 def test_a_comparison_fits_and_keeps_every_figure(width: int):
-    plans = [bc.solve(bc.load(path)) for path in SCENARIOS]
+    plans = [shipped.plan(path) for path in SCENARIOS]
     printed = comparison(plans, width)
     assert max(map(len, printed.splitlines())) <= width
     for plan in plans:
@@ -342,7 +350,7 @@ def test_a_comparison_fits_and_keeps_every_figure(width: int):
 
 
 def test_a_wide_comparison_has_one_line_for_each_scenario_and_every_column():
-    plans = [bc.solve(bc.load(path)) for path in SCENARIOS]
+    plans = [shipped.plan(path) for path in SCENARIOS]
     lines = [re.split(r"\s{2,}", line.strip()) for line in comparison(plans, 160).splitlines()[: len(plans) + 1]]
     heads, cells = rows.comparison(plans)
     assert lines == [heads, *([cell for cell in row if cell] for row in cells)]
@@ -350,7 +358,7 @@ def test_a_wide_comparison_has_one_line_for_each_scenario_and_every_column():
 
 @pytest.mark.parametrize(("width", "left_out"), [(80, ["tok/param", "law"]), (60, ["tok/param", "law", "kappa"])])
 def test_a_narrow_comparison_says_what_it_leaves_out(width: int, left_out: list[str]):
-    plans = [bc.solve(bc.load(path)) for path in SCENARIOS]
+    plans = [shipped.plan(path) for path in SCENARIOS]
     printed = comparison(plans, width)
     assert f"Left out for want of width: {', '.join(left_out)}." in words(printed)
     assert [head for head in rows.comparison(plans)[0] if head not in printed.splitlines()[0]] == sorted(
@@ -414,7 +422,7 @@ def test_negligible_demand_is_called_so(requests: str, warned: bool):
 
 @each_scenario
 def test_every_warning_stands_on_every_page(path: Path):
-    plan = bc.solve(bc.load(path))
+    plan = shipped.plan(path)
     assert [warning for warning in plan.warnings if warning not in words(page(plan, 100_000))] == []
     assert [warning for warning in plan.warnings if warning.replace("<", "&lt;") not in markdown.page(plan)] == []
 
