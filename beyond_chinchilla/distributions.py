@@ -94,13 +94,19 @@ class Lognormal:
             raise InputError("a lognormal takes median and p90, or p10 and p90; give one pair")
         if not (math.isfinite(self.p90) and below > 0):
             raise InputError(f"{name} {below:g} is not above zero; give {{low, mode, high}} for such a number")
-        if self.p90 <= below:
+        if self.p90 < below:
             raise InputError(f"p90 {format_size(self.p90)} is not above the {name} {format_size(below)}; exchange them")
-        beyond = sum(self._tails)
-        if beyond > _UNSEEN:
+        if not self.sigma > 0:
             raise InputError(
-                f"this lognormal leaves {_range(self.low, self.high)}, which is all that is possible here, in "
-                f"{beyond * 100:.2g}% of cases; give {{low, mode, high}} instead, or a smaller p90"
+                f"p90 {format_size(self.p90)} is not above the {name} {format_size(below)}; give a number alone for "
+                "what is certain"
+            )
+        under, over = self._tails
+        if under + over > _UNSEEN:
+            end = f"above {self.high:g}" if over >= under else f"below {self.low:g}"
+            raise InputError(
+                f"this lognormal is {end}, which is not possible here, in {(under + over) * 100:.2g}% of cases; give "
+                "{low, mode, high} instead, or a smaller p90"
             )
 
     @property

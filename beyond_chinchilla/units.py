@@ -265,11 +265,15 @@ def format_amount(value: float, unit: str, digits: int = 3) -> str:
     return format_money(value, digits) if unit == "USD" else f"{format_number(value, digits)} {unit}".rstrip()
 
 
+# From here on nobody reads a percentage digit by digit.
+_MANY_TIMES = 100.0
+
+
 def format_percent(fraction: float, decimals: int = 1) -> str:
     """Write a share.
 
-    >>> format_percent(0.12987), format_percent(3e-5), format_percent(4e-23)
-    ('13.0%', '0.0030%', 'under 0.0001%')
+    >>> format_percent(0.12987), format_percent(3e-5), format_percent(4e-23), format_percent(-532.657)
+    ('13.0%', '0.0030%', 'under 0.0001%', '-53.3k%')
     """
     if 0 < abs(fraction) < 1e-6:
         return "under 0.0001%"
@@ -277,6 +281,8 @@ def format_percent(fraction: float, decimals: int = 1) -> str:
     fraction += 0.0
     if fraction != 0 and abs(fraction) * 100 < 0.5 * 10**-decimals:
         return f"{_significant(fraction * 100, 2)}%"
+    if abs(fraction) >= _MANY_TIMES:
+        return f"{format_number(fraction * 100)}%"
     return f"{fraction * 100:.{decimals}f}%"
 
 

@@ -163,7 +163,9 @@ def test_what_is_no_distribution_is_told(stated: dict[str, object], within: tupl
 
 
 def test_a_lognormal_beyond_its_field_is_refused_and_never_clipped():
-    with pytest.raises(InputError, match=r"leaves 0\.01 to 1, .* give \{low, mode, high\} instead"):
+    with pytest.raises(
+        InputError, match=r"is above 1, which is not possible here, in .*% of cases; give \{low, mode, high\} instead"
+    ):
         Lognormal(middle=0.5, p90=0.8, low=0.01, high=1.0)
     close = Lognormal(middle=0.4, p90=0.5, low=1e-18, high=1.0)
     assert close.quantile(1 - 1e-15) <= 1.0

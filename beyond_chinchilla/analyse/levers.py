@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from beyond_chinchilla.analyse.disagreement import equivalent_size
-from beyond_chinchilla.analyse.variation import DEMAND, changed, value_at
+from beyond_chinchilla.analyse.variation import DEMAND, changed, scaled, value_at
 from beyond_chinchilla.costs.efficiency import DEFAULT_EFFICIENCY
 from beyond_chinchilla.scenario.compute import Serving, Training
 from beyond_chinchilla.scenario.document import Keys
@@ -59,7 +59,7 @@ def levers(scenario: Scenario) -> tuple[Lever, ...]:
     the scenario has them: no price where chips are bought or a dated table is the price.
     """
     demand, _ = scenario.demand()
-    found = [_lever(DEMAND, "demand", demand, lambda value: scenario.scaled(value / demand))]
+    found = [_lever(DEMAND, "demand", demand, lambda value: scaled(scenario, DEMAND, value / demand))]
     if scenario.file.objective == "cost":
         found += _training(scenario) + _serving(scenario)
     if scenario.file.target is not None:

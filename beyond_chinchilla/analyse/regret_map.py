@@ -315,7 +315,7 @@ def _ends(scenario: Scenario, key: str) -> tuple[float, float]:
             low, high = (float(one.distribution.quantile(u)) for u in (_TAIL, 1.0 - _TAIL))
             median = one.distribution.median
             if 0 < low < high:
-                return low / median, high / median
+                return max(low / median, 1.0 / FARTHEST), min(high / median, FARTHEST)
     if key in (DEMAND, *_VOLUMES):
         return 1.0 / SPAN, SPAN
     value = float(value_at(scenario, numeric_key(scenario, key)))

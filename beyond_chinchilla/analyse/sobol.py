@@ -193,7 +193,8 @@ def _figures(worlds: Worlds, size: float) -> tuple[Figures, float]:
     if out.any():
         stuck = worlds.take(np.flatnonzero(out)).bills(np.array([size]))
         params, tokens, total, savings = (values.copy() for values in (params, tokens, total, savings))
-        params[out], tokens[out], total[out], savings[out] = size, stuck.tokens[:, 0], stuck.total[:, 0], 0.0
+        # Tokens are the budget's: another limit may leave none, and nothing has no logarithm.
+        params[out], tokens[out], total[out], savings[out] = size, worlds.budget, stuck.total[:, 0], 0.0
     logs = {"params": np.log(params), "tokens": np.log(tokens), "total": np.log(total)}
     return {**logs, "savings": savings}, float(out.mean())
 

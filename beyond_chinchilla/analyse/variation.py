@@ -40,6 +40,11 @@ def value_at(scenario: Scenario, keys: Keys) -> Any:
     return found
 
 
+def certain(scenario: Scenario) -> Scenario:
+    """Return the scenario with the median of every uncertain number in its place."""
+    return replace(scenario, file=scenario.file.model_copy(update={"uncertainty": None}), uncertain=())
+
+
 def changed(scenario: Scenario, edits: Mapping[Keys, Any]) -> Scenario:
     """Return the scenario with other values at some places, checked as a file would be.
 
@@ -50,8 +55,7 @@ def changed(scenario: Scenario, edits: Mapping[Keys, Any]) -> Scenario:
     ScenarioError
         A value cannot stand there.
     """
-    certain = scenario.file.model_copy(update={"uncertainty": None})
-    tree = replace(scenario, file=certain, uncertain=()).to_dict()
+    tree = certain(scenario).to_dict()
     for keys, value in edits.items():
         node: Any = tree
         for key in keys[:-1]:
@@ -98,7 +102,7 @@ def numeric_key(scenario: Scenario, dotted: str) -> Keys:
 
 
 def scaled(scenario: Scenario, key: str, factor: float) -> Scenario:
-    """Return the scenario with `factor` times the demand, or times the number at a dotted key.
+    """Return the scenario with `factor` times the demand, or times the number at a dotted key; the rest at medians.
 
     Raises
     ------
@@ -106,7 +110,7 @@ def scaled(scenario: Scenario, key: str, factor: float) -> Scenario:
         No such number, or one that cannot stand there.
     """
     if key == DEMAND:
-        return scenario.scaled(factor)
+        return certain(scenario).scaled(factor)
     keys = numeric_key(scenario, key)
     value = value_at(scenario, keys)
     times = factor * value

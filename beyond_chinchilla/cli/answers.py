@@ -185,11 +185,21 @@ def find_risk(
     scenario, plan = answer.scenario, answer.plan
     if "risk" in parts:
         from beyond_chinchilla.analyse.risk.assess import assess
+        from beyond_chinchilla.engines import engine
+        from beyond_chinchilla.engines.engine import cores
 
         progress.stage = f"{scenario.name}: drawing what may come"
-        answer.risk = assess(
-            scenario, plan, samples=asked.samples, seed=asked.seed, aversion=asked.aversion, progress=progress.advance
-        )
+        # Samples by month are solved one by one, in Python.
+        with engine("serial" if plan.serving is None or cores() == 1 else "processes") as pool:
+            answer.risk = assess(
+                scenario,
+                plan,
+                samples=asked.samples,
+                seed=asked.seed,
+                aversion=asked.aversion,
+                progress=progress.advance,
+                pool=pool,
+            )
     if "sensitivity" in parts:
         from beyond_chinchilla.analyse.sensitivity import sensitivity
 
@@ -212,6 +222,10 @@ def _add_risk(answer: Answer, asked: Questions, progress: Progress) -> None:
     answer.parts += page.parts(answer.risk)
     answer.parts += page.sensitivity_parts(answer.sensitivity)
     answer.parts += page.regret_parts(answer.regret_map)
+    # That they count as their medians is no longer so.
+    medians = set(answer.scenario.uncertainty.notes())
+    warnings = tuple(warning for warning in answer.plan.warnings if warning not in medians)
+    answer.plan = replace(answer.plan, warnings=warnings)
     answer.record["risk"] = page.record(answer.risk, sensitivity=answer.sensitivity, regret_map=answer.regret_map)
 
 

@@ -52,6 +52,7 @@ def command(scenario: str, assignments: tuple[str, ...], port: int, no_browser: 
 
 def _page(path: str, assignments: tuple[str, ...]) -> str:
     from beyond_chinchilla.cli.answers import Questions, answer, opinions_of, plan_of
+    from beyond_chinchilla.cli.plotting import hush
     from beyond_chinchilla.cli.progress import Progress
     from beyond_chinchilla.report.html.page import render
     from beyond_chinchilla.report.plots.subject import Subject
@@ -62,6 +63,7 @@ def _page(path: str, assignments: tuple[str, ...]) -> str:
         found = plan_of(scenario)
         answer(found, Questions(), progress, whole_page=True)
     opinions, _ = opinions_of(found)
+    hush()
     subject = Subject(scenario=found.scenario, problem=found.problem, plan=found.plan)
     return render(subject, found.parts, opinions, lead=True)
 

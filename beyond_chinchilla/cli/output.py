@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -29,6 +31,7 @@ PIPED_WIDTH = 100
 LEAST_WIDTH = 40
 
 _QUIET = "beyond_chinchilla.quiet"
+_ESCAPED = "beyond_chinchilla.escaped"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -114,9 +117,25 @@ def can_show(text: str, output: Path | None) -> bool:
     return True
 
 
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Write letters that a terminal or pipe does not have by their numbers, as JSON may have them."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(_ESCAPED, _escape)
+
+
+def _take_all_letters() -> None:
+    """Let stdout take text from a scenario that its encoding cannot hold, as on an older Windows console."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_ESCAPED)
+
+
 def emit(text: str, output: Path | None) -> None:
     """Print a result, or write it to a file and say so on stderr."""
     if output is None:
+        _take_all_letters()
         try:
             click.echo(text, nl=not text.endswith("\n"))
         except BrokenPipeError:
@@ -140,6 +159,7 @@ def show(draw: Callable[[Console], None], output: Path | None) -> None:
     from rich.console import Console
 
     if output is None and sys.stdout is not None and sys.stdout.isatty():
+        _take_all_letters()
         # rich honours NO_COLOR and COLUMNS itself.
         draw(Console(highlight=False, emoji=False, markup=False))
         return

@@ -26,6 +26,11 @@ def plot_option(names: tuple[str, ...]) -> Callable[[F], F]:
     return click.option("--plot", metavar="NAME", help=f"Draw to --output ({' '.join(EXTENSIONS)}) instead: {which}.")
 
 
+def hush() -> None:
+    """Silence matplotlib: its remarks on caches and fonts are no business of who asked for a picture or a page."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A plot that was asked for, and where it goes."""
@@ -35,8 +40,7 @@ class Drawing:
 
     def write(self, subject: Subject | FitSubject | RaceSubject) -> None:
         """Draw, write the file whole or not at all, and say on stderr what it shows."""
-        # Its remarks on caches and fonts are no business of who asked for a picture.
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)
+        hush()
         from beyond_chinchilla.report.plots.figure import save
         from beyond_chinchilla.report.plots.gallery import picture
 

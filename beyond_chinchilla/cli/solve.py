@@ -11,7 +11,7 @@ import click
 
 from beyond_chinchilla.cli import output as out
 from beyond_chinchilla.cli.answers import VOCABULARY, Answer, Questions, answer, find_risk, opinions_of, plan_of
-from beyond_chinchilla.cli.plotting import plot_option, requested
+from beyond_chinchilla.cli.plotting import hush, plot_option, requested
 from beyond_chinchilla.cli.progress import Progress
 from beyond_chinchilla.errors import InputError, ScenarioError
 from beyond_chinchilla.optimise.locate import METHODS
@@ -105,7 +105,9 @@ def command(
         for each in answers if drawing is None else ():
             answer(each, questions, progress, whole_page=whole_page)
     if drawing is not None:
-        drawing.write(_subject(answers[0]))
+        # A frontier may have plans where this scenario has none.
+        if answers[0].plan.best is not None or drawing.name == "frontier":
+            drawing.write(_subject(answers[0]))
     elif len(answers) > 1 or chosen in _NARROW:
         _several(answers, chosen, output)
     else:
@@ -168,6 +170,7 @@ def _one(found: Answer, chosen: str, output: Path | None) -> None:
         from beyond_chinchilla.report.document import write_report
 
         assert output is not None
+        hush()
         write_report(
             output,
             found.scenario,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from beyond_chinchilla.engines import Engine, engine
 from beyond_chinchilla.errors import FitError, InputError, nearest
 from beyond_chinchilla.fit.huber import NAMES, UNLIMITED, Array
 from beyond_chinchilla.fit.isoflop import interval
@@ -23,8 +26,8 @@ SAMPLES = 4000
 FLOPS = (1e21, 1e23, 5.76e23)
 PARAMETERS = ("A", "B", "E", "alpha", "beta")
 
-# Resampled runs times samples that are held at once (8 bytes each).
-_AT_ONCE = 4_000_000
+# Resampled runs times samples of a block (8 bytes each), and samples of a block: blocks share the cores.
+_AT_ONCE, _SAMPLES_AT_ONCE = 4_000_000, 1000
 # Refits go down from these multiples of delta: through the same valley, or over a landscape without it.
 _NEAR, _FAR = 3.0, 50.0
 _PILOT = 256
@@ -159,6 +162,7 @@ def bootstrap(
     seed: int = 0,
     level: float = LEVEL,
     flops: Sequence[float] = FLOPS,
+    pool: Engine | None = None,
 ) -> Bootstrap:
     """Refit a law to runs drawn with replacement.
 
@@ -175,6 +179,8 @@ def bootstrap(
         Of the percentile intervals.
     flops : sequence of float
         Compute [FLOP] at which to state tokens per parameter.
+    pool : Engine, optional
+        What refits; by default threads on all cores. The samples do not depend on it.
 
     Raises
     ------
@@ -188,14 +194,9 @@ def bootstrap(
     check_level(level)
     if not all(math.isfinite(value) and value > 0 for value in flops):
         raise InputError(f"compute for tokens per parameter must be positive, not {list(flops)}")
-    rng = np.random.default_rng(seed)
-    count = fit.loss.size
-    chance = np.full(count, 1.0 / count)
-    step = max(1, _AT_ONCE // count)
-    parts = [
-        _refit(fit, rng.multinomial(count, chance, size=min(step, samples - first)).astype(float))
-        for first in range(0, samples, step)
-    ]
+    with engine("threads") if pool is None else nullcontext(pool) as workers:
+        found = dict(workers.map(partial(_refit, fit), _resampled(fit.loss.size, samples, seed)))
+    parts = [found[number] for number in range(len(found))]
     drawn = np.concatenate([part[0] for part in parts])
     objective, converged = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
     # exp beyond 700 is no number.
@@ -216,6 +217,15 @@ def bootstrap(
         level=level,
         flops=tuple(float(value) for value in flops),
     )
+
+
+def _resampled(runs: int, samples: int, seed: int) -> Iterator[Array]:
+    """Yield how often each run is drawn, block by block, rows of samples."""
+    rng = np.random.default_rng(seed)
+    chance = np.full(runs, 1.0 / runs)
+    step = min(max(1, _AT_ONCE // runs), _SAMPLES_AT_ONCE)
+    for first in range(0, samples, step):
+        yield rng.multinomial(runs, chance, size=min(step, samples - first)).astype(float)
 
 
 def _refit(fit: Fit, weights: Array) -> tuple[Array, Array, NDArray[np.bool_]]:

@@ -164,7 +164,13 @@ def print_page(console: Console, result: Result) -> None:
 
 def page(result: Result) -> str:
     """Return the page of one fit as markdown."""
-    lines = [f"# {result.fit.law.name}", "", f"`{headline(result)}`", "", markdown.escape(_subtitle(result))]
+    lines = [
+        f"# {markdown.escape(result.fit.law.name)}",
+        "",
+        f"`{headline(result)}`",
+        "",
+        markdown.escape(_subtitle(result)),
+    ]
     return "\n".join([*lines, *markdown.render(blocks(result)), ""])
 
 

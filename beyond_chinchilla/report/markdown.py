@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def page(plan: Plan, opinions: Sequence[Opinion] = (), size: float | None = None, extras: Sequence[Block] = ()) -> str:
     """Return the page of one plan; see `text.print_page` for the arguments."""
-    lines = [f"# {escape(plan.name)}", "", f"**{rows.headline(plan)}**", ""]
+    lines = [f"# {escape(plan.name)}", "", f"**{escape(rows.headline(plan))}**", ""]
     lines += [escape(rows.subtitle(plan)), ""]
     if plan.best is None:
         return "\n".join([*lines, *_bullets("Why", rows.why(plan)), *render(extras), ""])
@@ -62,5 +62,9 @@ def _bullets(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def escape(text: str) -> str:
-    """Return text that markdown prints as it is."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    """Return text that makes no table, tag, link or image of its own.
+
+    >>> print(escape("<b> | ![a](http://b.c)"))
+    &lt;b> \\| ![a\\](http://b.c)
+    """
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("](", "\\](")

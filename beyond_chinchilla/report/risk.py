@@ -23,8 +23,14 @@ _FOR_KNOWING = {
     "law": "another scaling-law experiment is worth at most that",
     "demand": "asking again for a forecast is worth at most that",
 }
+# Limits beside the tokens' own that may end training before the target is reached.
+_END_TRAINING = {
+    *("training_flops", "training_cost", "training_time", "training_gpu_hours", "total_cost", "tokens_per_param")
+}
 # Less than this share of the bill is nothing to anybody.
 _NOTHING = 1e-4
+# A size that fails more often serves few.
+_OFTEN = 0.2
 _BAR_WIDTH = 16
 # Rows and columns of a regret map that a page has room for.
 _MAP = 9
@@ -71,7 +77,8 @@ def decision(risk: Risk) -> Block:
     lines = [headline(risk)]
     if not best.feasible:
         # What most of its failures are.
-        cure = "Raise limits.tokens.max" if 2.0 * best.missed >= best.failure else "Loosen the limits"
+        of_tokens = 2.0 * best.missed >= best.failure and not _holds_more_than_tokens(risk)
+        cure = "Raise limits.tokens.max" if of_tokens else "Loosen the limits"
         lines.append(f"{cure}, loosen the target, or allow more by uncertainty.max_failure.")
     lines.append(
         f"The point plan, {format_number(point.params)}: mean {format_amount(point.mean, risk.unit)}, "
@@ -99,9 +106,16 @@ def plans(risk: Risk) -> Block:
     ]
     tail = format_percent(1.0 - risk.level, 0)
     fails = f"the target is missed within {format_number(risk.budget)} tokens, or a limit is broken"
+    regret = "what it costs beyond the best size of each sample, had one known; of a failure, all its training"
     lines = [
         f"CVaR: the mean of the dearest {tail} of the samples. Fails: {fails}; failures are paid for in every mean.",
-        "Regret: what it costs beyond the best size of each sample, had one known; of a failure, all its training.",
+        f"Regret: {regret}. So the size of least mean need not be the one of least regret.",
+    ]
+    lines += [
+        f"The size of {plan.label} fails in {format_percent(plan.failure, 0)} of the samples, whose bills are small "
+        "for that: lower uncertainty.max_failure."
+        for plan in risk.plans
+        if plan.label.startswith("least") and plan.failure > _OFTEN
     ]
     return Block("Sizes one could commit to", heads, cells, lines)
 
@@ -121,7 +135,7 @@ def _measure(risk: Risk) -> str:
 
 def _failing(risk: Risk, plan: RiskPlan) -> str:
     """Say how often a size fails, and of what."""
-    budget = f"within {format_number(risk.budget)} tokens"
+    budget = f"within {format_number(risk.budget)} tokens{' and the limits' if _holds_more_than_tokens(risk) else ''}"
     if not plan.failure:
         return f"no failure in {risk.samples:,} samples"
     if plan.missed == plan.failure:
@@ -132,6 +146,11 @@ def _failing(risk: Risk, plan: RiskPlan) -> str:
         f"{format_percent(plan.failure)} chance of failing ({format_percent(plan.missed)} of missing the target "
         f"{budget}, else of breaking a limit)"
     )
+
+
+def _holds_more_than_tokens(risk: Risk) -> bool:
+    """Say whether training may end for another reason than its tokens: dollars, days, or so."""
+    return any(label in _END_TRAINING for label in risk.binding)
 
 
 # How sure it is
@@ -198,7 +217,7 @@ def worth(risk: Risk) -> Block:
 
 
 def _knowing(row: Information, mean: float, unit: str) -> str:
-    known = f"the {row.group}" if row.group in ("law", "target") else row.group
+    known = f"the {row.group}" if row.group in ("law", "limits", "target") else row.group
     if row.value <= max(_NOTHING * mean, _ERRORS * row.error):
         most = max(row.value + _ERRORS * row.error, 0.0)
         said = f"no more than sampling can show here, under {format_amount(most, unit)}"

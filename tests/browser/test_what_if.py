@@ -324,6 +324,20 @@ def test_the_page_fits_every_screen_in_light_and_dark(show: Any, chromium: Any):
         chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def test_names_on_a_narrow_curve_do_not_cover_each_other(show: Any, chromium: Any):
+    size = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        for requests in ("1e9", "1e8", "1e6"):
+            show(COST, hash_=f"#demand.requests={requests}")
+            boxes = "[...document.querySelectorAll('#what-if-curve .name')].map((t) => t.getBoundingClientRect())"
+            one, two = ask(chromium, f"{boxes}.map((b) => [b.left, b.right, b.top, b.bottom])")
+            apart = one[1] <= two[0] or two[1] <= one[0] or one[3] <= two[2] or two[3] <= one[2]
+            assert apart, requests
+    finally:
+        chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def _contrasts(chromium: Any) -> float:
     """Return the least contrast of a text with its ground (WCAG 2.1, 1.4.3 asks for 4.5)."""
     pairs = ask(

@@ -564,6 +564,23 @@ def test_a_closed_stdout_is_no_traceback():
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_letters_that_a_console_does_not_have_are_written_by_number(encoding: str, tmp_path: Path):
+    text = Path(SCENARIO).read_text(encoding="utf-8").replace("1B requests,", "Z\u00fcrich \u6f22 \U0001f600,")
+    path = tmp_path / "plan.yaml"
+    path.write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "beyond_chinchilla", str(path)]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for more, start in ((), "Z\u00fcrich \\u6f22 \\ud83d\\ude00, Chinchilla"), (("--format", "json"), None):
+        result = subprocess.run([*command, *more], capture_output=True, env=environment, check=False)
+        assert (result.returncode, result.stderr) == (0, b"")
+        said = result.stdout.decode(encoding)
+        if start is None:
+            assert json.loads(said)["scenario"].startswith("Z\u00fcrich \u6f22 \U0001f600")
+        else:
+            assert any(line.startswith(start) for line in said.splitlines())
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_stdout_is_one_line():
     result = shell(f"$bc {SCENARIO} > /dev/full")

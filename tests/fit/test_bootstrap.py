@@ -10,6 +10,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from beyond_chinchilla.engines import engine
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.fit.bootstrap import PARAMETERS, bootstrap
 from beyond_chinchilla.fit.levenberg import minimise
@@ -223,3 +224,10 @@ def test_percentile_intervals_cover_the_truth():
         low, high = np.percentile(found.kept, [2.5, 97.5], axis=0)
         hits += (low <= TRUTH) & (high >= TRUTH)
     assert ((hits >= 0.89 * REPLICAS) & (hits <= 0.99 * REPLICAS)).all(), hits
+
+
+def test_samples_do_not_depend_on_who_refits():
+    fit = fit_parametric(*draw_runs(60, noise=0.01, seed=2), grid=[TRUTH])
+    with engine("serial") as one, engine("threads", workers=3) as three:
+        alone, together = (bootstrap(fit, samples=2300, seed=5, pool=pool) for pool in (one, three))
+    np.testing.assert_array_equal(alone.samples, together.samples)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shipped
 from rich.console import Console
+from shipped import each_scenario
 from trees import COST
 
 import beyond_chinchilla as bc
@@ -24,7 +26,6 @@ from beyond_chinchilla.scenario.limits import Limits
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.units import format_amount, parse_number
 
-SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 WIDTHS = (80, 100, 120)
 THREE_DIGITS = 0.5e-2
 
@@ -243,10 +244,9 @@ def test_no_line_is_wider_than_the_terminal(width: int):
     assert "serving" in printed
 
 
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+@each_scenario
 def test_every_scenario_fits_with_every_extra(path: Path):
-    stated = bc.load(path)
-    plan, problem = bc.solve(stated), stated.to_problem()
+    stated, plan, problem = shipped.scenario(path), shipped.plan(path), shipped.problem(path)
     found = [compare(problem, name, params=N, tokens=D) for name, N, D in stated.compared_models()]
     extras = [blocks.comparisons(found)] if found else []
     printed = page(plan, 80, extras)

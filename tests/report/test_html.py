@@ -45,8 +45,10 @@ SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
 each_scenario = pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 STATIC = Path(page.__file__).parent / "static"
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
+LAW = {"E": 1.69, "A": 406.4, "alpha": 0.336, "B": 410.7, "beta": 0.283}
 # One of each kind: life, limits, FLOPs, least loss, months.
 KINDS = ["1B-requests", "limited-fleet", "flops-13B-2T-tokens", "six-limits", "owned-cluster"]
+DESCRIBING = ("aria-labelledby", "aria-describedby")
 each_kind = pytest.mark.parametrize("name", KINDS)
 
 
@@ -58,7 +60,9 @@ class Parsed(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: dict[str, list[str]] = {}
         self._open: list[str] = []
+        self.unbalanced: list[str] = []
         self.feed(text)
+        self.unbalanced += self._open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
@@ -68,8 +72,8 @@ class Parsed(HTMLParser):
             self.texts.setdefault(key, []).append("")
 
     def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop().split("#")[0] != tag:
-            pass
+        while self._open and (key := self._open.pop()).split("#")[0] != tag:
+            self.unbalanced.append(key)
 
     def handle_data(self, data: str) -> None:
         for key in self._open:
@@ -137,6 +141,22 @@ def test_a_size_in_bytes_is_written_without_the_letter_of_a_billion(tmp_path: Pa
     copy = tmp_path / "scenario.yaml"
     copy.write_text(scenario_text(scenario), encoding="utf-8")
     assert bc.load(copy).to_dict() == scenario.to_dict()
+
+
+@each_kind
+def test_the_page_is_well_formed_and_every_field_has_a_name(name: str, monkeypatch: pytest.MonkeyPatch):
+    scenario, _, _ = entry(load(name))
+    found = Parsed(page_of(scenario, monkeypatch))
+    assert found.unbalanced == []
+    assert [attributes["lang"] for attributes in found.all("html")] == ["en"]
+    assert len(found.all("h1")) == len(found.all("main")) == len(found.all("title")) == 1
+    ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    named = {attributes["for"] for attributes in found.all("label")}
+    for field in (*found.all("input"), *found.all("select")):
+        assert field.get("aria-label") or field["id"] in named
+    described = {attributes[key] for _, attributes in found.elements for key in DESCRIBING if key in attributes}
+    assert described | named <= set(ids)
 
 
 def test_the_page_holds_all_that_it_shows(whole: str):
@@ -210,7 +230,7 @@ def test_hostile_text_stays_text():
     tree = changed(
         COST,
         name=HOSTILE,
-        law={"E": 1.69, "A": 406.4, "alpha": 0.336, "B": 410.7, "beta": 0.283, "name": HOSTILE, "source": HOSTILE},
+        law={**LAW, "name": HOSTILE, "source": HOSTILE},
         demand__source=HOSTILE,
         serving__price_source=HOSTILE,
         limits={"params": {"max": "12B"}},
@@ -230,6 +250,16 @@ def test_hostile_text_stays_text():
     for image in found.all("img"):
         assert b"<script" not in base64.b64decode(str(image["src"]).split(",", 1)[1])
     assert "<script" not in report_markdown(scenario, problem, plan, parts=[part]).split("```yaml")[0]
+
+
+def test_text_makes_no_links_and_no_tags_in_markdown():
+    name = "[a](javascript:alert(1)) ![b](http://example.com/b.png) <script>"
+    tree = changed(COST, name=name, law={**LAW, "name": name, "source": name}, serving__price_source=name)
+    for one in (tree, changed(tree, limits={"params": {"max": "1B"}})):
+        text = report_markdown(*entry(Scenario.from_dict(one))).split("```yaml")[0]
+        assert "javascript:alert" in text
+        assert not re.search(r"[^\\]\]\(", text)
+        assert "<script" not in text
 
 
 def test_a_page_without_a_plan_says_why_and_can_still_be_played_with(monkeypatch: pytest.MonkeyPatch):

@@ -56,3 +56,13 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path, curves):
     (line,) = refused("race", *curves, "--plot", "race", "-o", str(tmp_path / "none" / "a.png"))
     assert "cannot be written: No such file or directory" in line
     assert not (tmp_path / "none").exists()
+
+
+def test_without_a_plan_no_picture_is_drawn_and_the_reason_is_told(tmp_path):
+    wanted = tmp_path / "a.svg"
+    for name in ("cost-curve", "tornado", "regret-map", "risk"):
+        result = run(PLAIN, "--set", "limits.params.max=1B", "--plot", name, "-o", str(wanted), code=1)
+        assert result.stdout == ""
+        assert result.stderr.startswith("1B requests, Chinchilla-30B quality: infeasible: ")
+        assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

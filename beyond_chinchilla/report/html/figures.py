@@ -63,11 +63,18 @@ def _images(subject: Subject) -> Iterator[Image]:
     for name in names:
         try:
             found = picture(name, subject)
-            size = _SIZE if name in _ALWAYS else found.size
+            size = _size(name, found.size)
             light, dark = (_address(to_svg(found.figure(theme, size))) for theme in ("light", "dark"))
         except InputError:
             continue
         yield Image(name=name, alt=found.alt, broad=size[0] >= _BROAD, light=light, dark=dark)
+
+
+def _size(name: str, own: tuple[float, float]) -> tuple[float, float]:
+    """Return a plot's size on the page: what shares its width is drawn narrower, so that all text is about as large."""
+    if name in _ALWAYS:
+        return _SIZE
+    return own if own[0] >= _BROAD else (_SIZE[0], own[1])
 
 
 def _address(svg: str) -> str:

@@ -18,7 +18,7 @@ Write = Callable[[float], str]
 Which = Literal["x", "y"]
 
 # Mantissas of ticks, from the sparsest: the first that gives enough is taken.
-_MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), tuple(np.arange(10, 100) / 10.0))
+_MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 
 
 class HumanLogLocator(Locator):
@@ -52,7 +52,16 @@ class HumanLogLocator(Locator):
             found = inside
             if len(found) >= max(3, self.most - 3):
                 break
-        return found if len(found) >= 2 else MaxNLocator(4).tick_values(low, high)
+        return found if len(found) >= 3 else self._even(low, high)
+
+    def _even(self, low: float, high: float) -> Any:
+        """Return ticks at even steps: less than an octave is nearly linear."""
+        for most in range(min(self.most - 1, 5), self.most):
+            ticks = np.asarray(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+            inside = ticks[(ticks >= low * (1 - 1e-9)) & (ticks <= high * (1 + 1e-9))]
+            if len(inside) >= 3:
+                break
+        return inside
 
 
 def amount(unit: str) -> Callable[[float], str]:

@@ -54,6 +54,11 @@ def contours(subject: Subject) -> Picture:
         axes = figure.subplots()
         low_N, high_N = min(sizes.min(), best.params) / 3.0, sizes.max() * 3.0
         low_D, high_D = tokens.min() / 6.0, max(tokens.max(), best.tokens) * 2.0
+        # Before the lines: their labels turn with them as they lie on these axes.
+        ax.logarithmic(axes, "x")
+        ax.logarithmic(axes, "y")
+        axes.set_xlim(low_N, high_N)
+        axes.set_ylim(low_D, high_D)
         N, D = np.geomspace(low_N, high_N, _FINE), np.geomspace(low_D, high_D, _FINE)
         law = problem.law
         loss = np.asarray(law.loss(law.counted_params(N)[None, :], D[:, None]))
@@ -82,10 +87,6 @@ def contours(subject: Subject) -> Picture:
         ax.flag(axes, theme, "no demand", at, (9, 5))
         label = f"plan: {format_size(best.params)} on {format_size(best.tokens)}"
         axes.plot([best.params], [best.tokens], "*", color=mark.colour, mec=theme.ink, ms=14, label=label, zorder=7)
-        ax.logarithmic(axes, "x")
-        ax.logarithmic(axes, "y")
-        axes.set_xlim(low_N, high_N)
-        axes.set_ylim(low_D, high_D)
         axes.set_xlabel("model size [parameters]")
         axes.set_ylabel("training data [tokens]")
         ax.without_grid([axes])

@@ -21,7 +21,7 @@ _LONGEST = 40
 
 def regret_map(subject: Subject) -> Picture:
     """Draw the regret of each plan for each value that may be met."""
-    found = demand_of("regret-map", subject.regret_map, "a regret map; ask with --regret-map")
+    found = demand_of("regret-map", subject.regret_map, "a regret map; ask with --risk")
     regret = np.asarray(found.regret, dtype=float)
     if not np.isfinite(regret).any():
         raise InputError(f"regret-map: no plan of {found.name} holds anywhere on this map")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # More bars than these are noise below the few that matter.
 _MOST = 12
 _LONGEST = 34
-_HOW = "a sensitivity analysis; ask with --sensitivity"
+_HOW = "a sensitivity analysis; ask with --risk"
 _FIGURES = {"params": "best size", "tokens": "its tokens", "total": "its bill", "savings": "savings"}
 
 
@@ -61,7 +61,7 @@ def tornado(subject: Subject) -> Picture:
         axes.grid(visible=False, axis="y")
         axes.set_xlim(*ends)
         ax.linear(axes, "x", ax.amount(found.unit))
-        axes.set_xlabel(f"{ax.bill(found.unit)}, planned anew; the input's value beside each end")
+        axes.set_xlabel(f"{ax.bill(found.unit)}, planned anew\nthe input's value beside each end")
         axes.legend(loc="lower right")
 
     return Picture(
@@ -91,8 +91,8 @@ def sobol(subject: Subject) -> Picture:
     found = demand_of("sobol", subject.sensitivity, _HOW)
     if not found.sobol:
         raise InputError(
-            f"sobol: nothing is uncertain in {found.name}, so that there is no variance to share out; state a range "
-            "such as {median: 1B, p90: 4B}"
+            f"sobol: fewer than two groups of inputs are uncertain in {found.name}, so that there is no variance to "
+            "share out; state a range such as {median: 1B, p90: 4B}"
         )
     figures = list(dict.fromkeys(row.figure for row in found.sobol))
     groups = list(dict.fromkeys(row.group for row in found.sobol))

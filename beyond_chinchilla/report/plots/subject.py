@@ -91,10 +91,13 @@ class Subject:
         if self.plan.objective == "cost":
             saved = self.plan.savings_fraction
         sizes = f"{format_size(best.params)} on {format_size(best.tokens)} tokens costs"
+        other = f"Chinchilla's {format_size(base.params)}"
+        # Elsewhere Chinchilla's is then the model that the same budget buys: another one.
+        other += " of the same loss" if self.plan.objective == "loss" else ""
         shown = format_percent(abs(saved), 0 if abs(saved) >= 0.0995 else 1)
         if abs(saved) < 5e-4:
-            return f"{sizes} as much as Chinchilla's {format_size(base.params)}"
-        return f"{sizes} {shown} {'less' if saved > 0 else 'more'} than Chinchilla's {format_size(base.params)}"
+            return f"{sizes} as much as {other}"
+        return f"{sizes} {shown} {'less' if saved > 0 else 'more'} than {other}"
 
     def refuse_resumed(self, name: str) -> None:
         """Refuse what varies the size of a model that is there already.

@@ -92,14 +92,16 @@ function drawCurve(holder, found) {
     svg.append(element("polyline", { class: kept ? "curve" : "curve broken", points: points.join(" ") }));
   }
   // Names stand below the curve, where there is room; one under the other where they would meet.
-  const [far, near] = [x(Math.log(baseline.params)), x(Math.log(plan.params))];
-  const lift = Math.abs(far - near) < 150 ? 40 : 22;
-  for (const [one, kind, name, below] of [[baseline, "chinchilla", "Chinchilla", lift], [plan, "plan", "plan", 22]]) {
+  const meet = Math.abs(x(Math.log(baseline.params)) - x(Math.log(plan.params))) < 150;
+  const floor = height - bottom - 4;
+  const under = Math.min(y(plan.total) + 22, meet ? floor - 16 : floor);
+  const far = Math.min(Math.max(y(baseline.total) + 22, meet ? under + 16 : 0), floor);
+  for (const [one, kind, name, line] of [[baseline, "chinchilla", "Chinchilla", far], [plan, "plan", "plan", under]]) {
     const cx = x(Math.log(one.params)), cy = y(one.total);
     const anchor = cx > width - 110 ? "end" : cx < left + 60 ? "start" : "middle";
     svg.append(
       element("circle", { class: kind, cx, cy, r: 6 }),
-      element("text", { class: "name", x: cx, y: Math.min(cy + below, height - bottom - 4), "text-anchor": anchor }, `${name} ${human(one.params)}`),
+      element("text", { class: "name", x: cx, y: line, "text-anchor": anchor }, `${name} ${human(one.params)}`),
     );
   }
 }
