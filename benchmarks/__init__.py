@@ -1,4 +1,4 @@
-"""Benchmarks, each a table of ratios in one run: ``python -m benchmarks.optimum``, ``.limits``, ``.fit``."""
+"""Benchmarks, each a table of ratios in one run: ``python -m benchmarks``, or one, ``python -m benchmarks.sweep``."""
 
 import os
 

@@ -7,31 +7,23 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from real_data import RealData
 
 REPOSITORY = Path(__file__).parents[1]
+
+# Of matrices as small as ours threads make a race, not speed, and each worker of xdist would start its own. It is read
+# once, when numpy is loaded: not yet.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # A busy machine draws its examples slowly; that says nothing about the code.
 _SLOW = [HealthCheck.too_slow]
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile(
-    "ci", max_examples=30, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW
+    "ci", max_examples=20, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW
 )
 # For a night: HYPOTHESIS_PROFILE=thorough pytest
 settings.register_profile("thorough", max_examples=500, deadline=None, print_blob=True, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
-
-
-class RealData:
-    """The folder of public training runs: ``bc_data / "runs.csv"`` is a path, or skips the test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __truediv__(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.exists():
-            pytest.skip(f"needs {name}: no such file in {self.folder} (set BC_DATA to the folder that has it)")
-        return path
 
 
 @pytest.fixture(scope="session")

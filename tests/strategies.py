@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from beyond_chinchilla.costs.demand import Demand
@@ -21,6 +22,9 @@ from beyond_chinchilla.posynomial import Posynomial, Term, monomial
 ANCHOR_PARAMS = 1e9
 # Terms of a general bill may fall in params; they never fall in tokens.
 LEAST_PARAMS_POWER = -1.0
+
+# For a property of which one example takes longer than 50 ms: a third as many as of any other.
+costly = settings(max_examples=max(10, settings.default.max_examples // 3))
 
 # What limits bound, with the unit and the name of one unit: as a scenario would say it.
 QUANTITIES = {

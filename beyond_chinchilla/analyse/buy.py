@@ -76,17 +76,17 @@ def offer(deployment: Deployment, factor: float = 1.0) -> Offer:
     InfeasibleError
         A model that no fleet of the scenario can serve.
     """
-    return _offer(deployment, factor, bounded=True)
+    return _pricing(deployment, bounded=True)(factor)
 
 
-def _offer(deployment: Deployment, factor: float, *, bounded: bool) -> Offer:
-    """Return the offer; not `bounded`, as if there were GPUs for any demand."""
+def _pricing(deployment: Deployment, *, bounded: bool) -> Callable[[float], Offer]:
+    """Return what prices an offer at a factor of demand; not `bounded`, as if there were GPUs for any."""
     scenario = deployment.scenario
     stated = scenario.file.buy
     if stated is None:
         raise InputError(f"{scenario.name}: nothing to buy; give buy: {{input: 0.60 USD, output: 2.40 USD}}")
     if stated.model is not None:
-        return _open_model(deployment, stated.model, factor, bounded=bounded)
+        return _open_model(deployment, stated.model, bounded=bounded)
     prices = scenario.api_price()
     assert prices is not None
     served = deployment.forecast
@@ -94,8 +94,13 @@ def _offer(deployment: Deployment, factor: float, *, bounded: bool) -> Offer:
         served.prefill_tokens, served.cached_tokens, served.decode_tokens, batch_share=served.batch_share
     )
     weights = deployment.service.fleet.weights
-    terms = {label: factor * float(weights @ usd) for label, usd in bill.items()}
-    return Offer(name=prices.name, kind="api", terms={label: usd for label, usd in terms.items() if usd > 0})
+    once = {label: float(weights @ usd) for label, usd in bill.items()}
+
+    def at(factor: float) -> Offer:
+        terms = {label: factor * usd for label, usd in once.items() if usd > 0}
+        return Offer(name=prices.name, kind="api", terms=terms)
+
+    return at
 
 
 def break_even(scenario: Scenario, plan: Plan | None = None) -> float | None:
@@ -150,10 +155,11 @@ def _solved_break_even(scenario: Scenario, factor: float) -> float | None:
 def _own_break_even(deployment: Deployment, at: float) -> float | None:
     """Return the demand at which a plan's model breaks even; `at` is the one that it was made for."""
     trained = sum(deployment.best.terms.values()) - _served(deployment.service, deployment.point)
+    price = _pricing(deployment, bounded=False)
 
     def wins(factor: float) -> bool:
         built = trained + _served(deployment.service.scaled(factor / at), deployment.point)
-        return built <= _offer(deployment, factor / at, bounded=False).total
+        return built <= price(factor / at).total
 
     return _least(wins, LEAST_FACTOR, MOST_FACTOR)
 
@@ -177,29 +183,35 @@ def _served(service: Service, point: Mapping[str, float]) -> float:
     return math.fsum(service.terms(point).values()) + service.rounding(point)
 
 
-def _open_model(deployment: Deployment, name: str, factor: float, *, bounded: bool) -> Offer:
-    """Return an open model on the cheapest of the scenario's fleets that serves it within the limits."""
+def _open_model(deployment: Deployment, name: str, *, bounded: bool) -> Callable[[float], Offer]:
+    """Return what prices an open model on the cheapest of the scenario's fleets that serves it within the limits."""
     model = reference_model(name)
     if model.active_params is not None:
         raise InputError(f"buy.model: {name} is a mixture of experts, whose serving is not modelled; name a dense one")
     monthly, month = deployment.monthly, deployment.launch_month
-    bills: list[tuple[float, str, dict[str, float]]] = []
-    for use in monthly.uses:
-        service = monthly.service(use, month, []).scaled(factor)
-        point = _operation(deployment, service, model.params)
-        if point is None or (bounded and not _enough_gpus(deployment, service, point)):
-            continue
-        terms = service.terms(point)
-        rounding = service.rounding(point)
-        terms |= {"rounding": rounding} if rounding > 0 else {}
-        bills.append((math.fsum(terms.values()), use.label, terms))
-    if not bills:
-        raise InfeasibleError(
-            f"buy.model: no fleet of this scenario serves {name} ({model.params / 1e9:.3g}B params) within the limits; "
-            "allow more GPUs per replica, or a slower token"
-        )
-    _, label, terms = min(bills, key=lambda bill: bill[0])
-    return Offer(name=name, kind="model", terms=terms, params=model.params, choice=label)
+    # How a fleet runs the model does not depend on how many ask for it.
+    services = [monthly.service(use, month, []) for use in monthly.uses]
+    fleets = [(service, _operation(deployment, service, model.params)) for service in services]
+
+    def at(factor: float) -> Offer:
+        bills: list[tuple[float, str, dict[str, float]]] = []
+        for fleet, point in fleets:
+            service = fleet.scaled(factor)
+            if point is None or (bounded and not _enough_gpus(deployment, service, point)):
+                continue
+            terms = service.terms(point)
+            rounding = service.rounding(point)
+            terms |= {"rounding": rounding} if rounding > 0 else {}
+            bills.append((math.fsum(terms.values()), service.use.label, terms))
+        if not bills:
+            raise InfeasibleError(
+                f"buy.model: no fleet of this scenario serves {name} ({model.params / 1e9:.3g}B params) within the "
+                "limits; allow more GPUs per replica, or a slower token"
+            )
+        _, label, terms = min(bills, key=lambda bill: bill[0])
+        return Offer(name=name, kind="model", terms=terms, params=model.params, choice=label)
+
+    return at
 
 
 def _operation(deployment: Deployment, service: Service, params: float) -> dict[str, float] | None:

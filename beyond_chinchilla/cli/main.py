@@ -16,6 +16,7 @@ COMMANDS = (
     "solve",
     "frontier",
     "regret",
+    "sweep",
     "capacity",
     "explore",
     "import",

@@ -49,9 +49,10 @@ class Progress:
         self._stage = words
         self.advance(0, 0)
 
-    def advance(self, done: int, total: int) -> None:
-        """Say how much of the stage is done; a total of 0 where nobody knows."""
+    def advance(self, done: int, total: int, stage: str | None = None) -> None:
+        """Say how much of the stage is done, and maybe what it is now; a total of 0 where nobody knows."""
         with self._lock:
+            self._stage = stage or self._stage
             self._done, self._total = done, total
             if self._bar is not None:
                 self._bar.update(self._bar.task_ids[0], description=self._stage, completed=done, total=total or None)

@@ -337,6 +337,9 @@ def log_cost_ratio(spend_ratio: ArrayLike, alpha: ArrayLike, beta: ArrayLike) ->
     # (1 + kappa)/(1 + s) = 1 + s/(1 + s) ((1 + q s)^(1/beta) - 1), for every s
     excess = np.log1p(s / (1.0 + s) * np.expm1(growth / beta))
     plain = growth * (1.0 / alpha + 1.0 / beta) - np.log1p(s) / alpha - excess
+    # Not ">=": what is not a number stays one either way.
+    if np.all(s > _SERIES_BELOW):
+        return np.asarray(plain)
     small = np.minimum(s, _SERIES_BELOW)
     careful = _log1p_less_x(q * small) * (1.0 / alpha + 1.0 / beta) - _log1p_less_x(small) / alpha - excess
     return np.asarray(np.where(s < _SERIES_BELOW, careful, plain), dtype=float)

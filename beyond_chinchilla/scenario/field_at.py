@@ -66,9 +66,7 @@ class Field:
         if self.kind is None:
             raise InputError(f"{self.dotted}: holds words, not numbers")
         try:
-            return float(
-                self.kind.read_in(value, currency) if isinstance(self.kind, Money) else self.kind.read(value)
-            )
+            return float(self.kind.read_in(value, currency) if isinstance(self.kind, Money) else self.kind.read(value))
         except InputError as error:
             raise InputError(f"{self.dotted}: {error}") from None
 

@@ -115,7 +115,7 @@ def test_json_holds_samples_and_no_path_and_is_the_same_for_a_seed(good, tmp_pat
 
 def test_noise_exits_1_and_writes_nothing_without_force(noise, tmp_path):
     target = tmp_path / "law.json"
-    result = run(noise, "-o", target, code=1)
+    result = run(noise, "-o", target, "--bootstraps", 20, code=1)
     assert "Verdict: do not use" in result.stdout
     (line,) = result.stderr.splitlines()
     assert "is not written" in line
@@ -129,7 +129,7 @@ def test_noise_exits_1_and_writes_nothing_without_force(noise, tmp_path):
 def test_an_old_file_survives_a_refused_fit(noise, tmp_path):
     target = tmp_path / "law.json"
     target.write_text("old")
-    run(noise, "-o", target, code=1)
+    run(noise, "-o", target, "--bootstraps", 20, code=1)
     assert target.read_text() == "old"
 
 
@@ -187,7 +187,7 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path):
 
 def test_losses_that_rise_make_no_law(tmp_path):
     N, D = sizes()
-    result = run(write(tmp_path / "up.csv", N, D, 2 + 0.1 * np.log(N * D / 1e15)), code=1)
+    result = run(write(tmp_path / "up.csv", N, D, 2 + 0.1 * np.log(N * D / 1e15)), "--bootstraps", 20, code=1)
     assert result.stdout == "" or "do not use" in result.stdout
 
 

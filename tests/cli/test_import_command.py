@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import openpyxl
 import pytest
+import shipped
 from awkward_books import LAYOUTS, REQUESTS, convert, make_book
 from command_line import refused, run
+from shipped import SCENARIOS, each_scenario
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.scenario.load import Scenario, load
-
-SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 
 
 def imported(book, folder, *options):
@@ -167,13 +166,12 @@ def test_text_of_the_book_cannot_become_keys(tmp_path):
 def own_workbook(tmp_path, path):
     from beyond_chinchilla.sheets.write import write_workbook
 
-    scenario = load(path)
-    plan = bc.solve(scenario)
-    write_workbook(tmp_path / "plan.xlsx", [(scenario, scenario.to_problem(), plan)])
+    scenario, plan = shipped.scenario(path), shipped.plan(path)
+    write_workbook(tmp_path / "plan.xlsx", [(scenario, shipped.problem(path), plan)])
     return scenario, plan
 
 
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+@each_scenario
 def test_our_own_workbook_gives_back_the_scenario(tmp_path, path):
     scenario, _ = own_workbook(tmp_path, path)
     imported(tmp_path / "plan.xlsx", tmp_path)

@@ -192,7 +192,7 @@ def test_what_does_not_come_out_says_why(part: str) -> None:
 # The built pages
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 def test_sphinx_builds_the_pages_without_a_warning(tmp_path: Path) -> None:
     for module in ("sphinx", "myst_parser", "furo"):
         if importlib.util.find_spec(module) is None:

@@ -102,7 +102,7 @@ def save(frame: pd.DataFrame, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "tsv", "tsv.gz", "parquet", "xlsx", "json", "jsonl", "jsonl.gz"])
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_is_written_is_read_back_exactly(kind: str, tmp_path: Path, data: st.DataObject) -> None:
     frame = data.draw(tables())

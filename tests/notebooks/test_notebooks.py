@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RealData
+from real_data import RealData
 
 _MISSING = "notebooks run only where nbclient, nbformat, ipykernel and matplotlib are installed"
 clean_run = pytest.importorskip("clean_run", reason=_MISSING)
@@ -106,7 +106,7 @@ def test_all_of_it_is_small():
     assert sum(path.stat().st_size for path in NOTEBOOKS) < MOST_BYTES
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 @each_notebook
 def test_a_clean_run_prints_what_is_committed(
     path: Path, tmp_path: Path, bc_data: RealData, monkeypatch: pytest.MonkeyPatch
@@ -122,7 +122,7 @@ def test_a_clean_run_prints_what_is_committed(
     assert [len(figures(cell)) for cell in ran] == [len(figures(cell)) for cell in kept]
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 @pytest.mark.parametrize("name", DATA)
 def test_without_data_a_notebook_simulates_and_says_so(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "nothing").mkdir()

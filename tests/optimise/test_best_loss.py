@@ -67,7 +67,7 @@ def _affordable(problem: Problem, N: np.ndarray, budget: float) -> np.ndarray:
 
 
 @given(st.one_of(problems(), general_problems(least=0.0)), log_floats(0.3, 3.0))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_the_least_cost_of_the_best_loss_is_the_budget(problem: Problem, share: float) -> None:
     budget = share * _price_of(problem)
     plan = solve_loss(_with(problem, budget))
@@ -85,7 +85,7 @@ def test_the_least_cost_of_the_best_loss_is_the_budget(problem: Problem, share: 
 
 
 @given(problems(), log_floats(0.3, 3.0))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_no_other_way_to_spend_the_money_is_better(problem: Problem, share: float) -> None:
     budget = share * _price_of(problem)
     best = _best(solve_loss(_with(problem, budget)))

@@ -62,7 +62,7 @@ def _least(problem: Problem, method: str = "auto") -> float:
 
 
 @given(designs())
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_the_program_and_the_direct_search_agree_in_cost(problem: Problem) -> None:
     program, direct = _least(problem), _least(problem, "direct")
     assert math.isfinite(program) == math.isfinite(direct)
@@ -71,7 +71,7 @@ def test_the_program_and_the_direct_search_agree_in_cost(problem: Problem) -> No
 
 
 @given(designs())
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_every_plan_is_proved_keeps_its_limits_and_pays_what_the_bill_says(problem: Problem) -> None:
     plan = solve(problem)
     if plan.best is None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import (
+    costly,
     demands,
     floats,
     general_problems,
@@ -133,6 +134,7 @@ def _single(posynomial: Posynomial, index: tuple[int, ...]) -> Posynomial:
     return Posynomial(tuple(terms), posynomial.unit)
 
 
+@costly
 @given(limited_problems(), st.integers(0, 2**32 - 1))
 def test_a_batch_is_what_its_problems_are_one_by_one(problem: Problem, seed: int) -> None:
     shape = (3, 4)

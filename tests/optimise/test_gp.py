@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from strategies import floats, general_bills, laws, log_floats, sizes
+from strategies import costly, floats, general_bills, laws, log_floats, sizes
 
 from beyond_chinchilla.laws.catalogue import law as published
 from beyond_chinchilla.optimise import gp
@@ -105,6 +105,7 @@ def _by_scipy(program: Program, starts: Sequence[dict[str, float]]) -> float:
 # The optimum
 
 
+@costly
 @given(ANY_PROGRAM)
 def test_the_cost_is_the_least_that_scipy_finds(program: Program) -> None:
     found = solve_gp(program.cost, program.limits)
@@ -191,6 +192,7 @@ def test_tightening_never_lowers_the_cost(program: Program, data: st.DataObject)
         assert found.status == "infeasible", found.message
 
 
+@costly
 @given(ANY_PROGRAM, st.data())
 def test_a_limit_at_the_optimum_changes_nothing(program: Program, data: st.DataObject) -> None:
     found = solve_gp(program.cost, program.limits)

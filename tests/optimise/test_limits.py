@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import limit, limited_problems, log_floats, problems, sizes
+from strategies import costly, limit, limited_problems, log_floats, problems, sizes
 
 from beyond_chinchilla.costs.demand import Demand
 from beyond_chinchilla.costs.lifetime import HiredCompute, lifetime_cost, lifetime_flops
@@ -89,6 +89,7 @@ def _slopes(problem: Problem, which: int, h: float) -> tuple[float, float]:
 # Prices are finite differences
 
 
+@costly
 @given(st.one_of(limited_problems(problems()), limited_problems()))
 def test_every_elasticity_lies_between_finite_differences(problem: Problem) -> None:
     # ln cost is convex in ln bound: its slope lies between those of the chords, which meet away from kinks.
@@ -140,6 +141,7 @@ def test_each_kind_of_limit_has_its_price(label: str, side: str, room: float) ->
     assert row.value == pytest.approx(one.bound, rel=1e-10)
 
 
+@costly
 @given(st.one_of(limited_problems(problems()), limited_problems()))
 def test_a_price_is_an_elasticity_in_its_unit_and_slack_is_free(problem: Problem) -> None:
     plan = solve(problem)

@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from strategies import (
+    costly,
     demands,
     floats,
     general_problems,
@@ -343,6 +344,7 @@ def test_kappa_and_the_spend_ratio_are_ratios_of_terms(problem: Problem) -> None
         assert ratio == pytest.approx(serving / candidate.terms["training"], rel=1e-13)
 
 
+@costly
 @given(st.one_of(problems(), general_problems()))
 def test_elasticities_are_finite_differences(problem: Problem) -> None:
     plan = solve(problem)
@@ -607,6 +609,7 @@ def test_every_method_agrees_under_limits(problem: Problem) -> None:
     assert max(differences.values()) < 1e-8
 
 
+@costly
 @given(limited_problems(problems()))
 def test_a_plan_under_limits_keeps_them_and_says_what_the_baseline_breaks(problem: Problem) -> None:
     plan = solve(problem)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import floats
+from strategies import costly, floats
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.errors import InputError
@@ -136,6 +136,7 @@ def same_problem(one: Problem, other: Problem) -> None:
     assert plan.tokens == pytest.approx(alone.tokens, rel=1e-9, nan_ok=True)
 
 
+@costly
 @given(st.data())
 def test_rows_are_the_scenarios_that_state_their_numbers(data: st.DataObject) -> None:
     fields = data.draw(st.lists(st.sampled_from(FIELDS), min_size=1, max_size=12, unique=True))

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shipped
 from click.testing import CliRunner
+from shipped import SCENARIOS, each_scenario
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.cli.main import cli
 from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.report import rows
 from beyond_chinchilla.units import parse_number
-
-SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
-each_scenario = pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 
 HEADINGS = ("Question", "Source", "Expected")
 PLAN_KEYS = {
@@ -119,7 +118,7 @@ def test_a_heading_has_question_source_and_expected_answer(path: Path):
 
 @each_scenario
 def test_a_plan_has_the_figures_of_its_heading(path: Path):
-    check_figures(bc.solve(bc.load(path)), figures(heading(path)["Expected"]))
+    check_figures(shipped.plan(path), figures(heading(path)["Expected"]))
 
 
 PUBLISHED = [path for path in SCENARIOS if "Published" in heading(path)]
@@ -163,7 +162,7 @@ def test_the_total_of_the_report_is_the_objective(path: Path):
 
 @each_scenario
 def test_a_plan_reaches_its_target_and_proves_it(path: Path):
-    plan = bc.solve(bc.load(path))
+    plan = shipped.plan(path)
     assert plan.best is not None
     assert plan.best.loss == pytest.approx(plan.target_loss, rel=1e-12)
     assert plan.duality_gap <= 1e-8
@@ -172,7 +171,7 @@ def test_a_plan_reaches_its_target_and_proves_it(path: Path):
 
 def extra_keys(path: Path) -> set[str]:
     """Return the keys that only some scenarios have."""
-    scenario = bc.load(path)
+    scenario = shipped.scenario(path)
     stated = scenario.to_dict()
     keys = {"objective"} if stated["objective"] == "loss" else set()
     if "compare" in stated:
@@ -211,7 +210,7 @@ def test_the_json_of_a_scenario_has_the_promised_keys(path: Path):
 def test_the_json_of_several_scenarios_is_a_list_of_plans():
     found = json.loads(CliRunner().invoke(cli, [*map(str, SCENARIOS), "--format", "json"]).stdout)
     assert [set(plan) for plan in found] == [PLAN_KEYS | extra_keys(path) for path in SCENARIOS]
-    assert [plan["scenario"] for plan in found] == [bc.load(path).name for path in SCENARIOS]
+    assert [plan["scenario"] for plan in found] == [shipped.scenario(path).name for path in SCENARIOS]
 
 
 @pytest.fixture

@@ -207,7 +207,7 @@ def test_amounts_may_be_in_the_second_currency():
         ({"demand__requests": {"median": "4B", "p9": "9B"}}, "demand.requests.p9: unknown key; did you mean 'p90'?"),
         ({"demand__requests": {"mean": "4B", "sd": "1B"}}, "demand.requests: mean, sd makes no distribution; write"),
         ({"demand__requests": {"middle": "4B"}}, "demand.requests: expected a number in requests, got a mapping"),
-        ({"training__mfu": {"median": "50%", "p90": "90%"}}, "training.mfu: this lognormal leaves"),
+        ({"training__mfu": {"median": "50%", "p90": "90%"}}, "training.mfu: this lognormal is above 1"),
         ({"training__mfu": {"low": "50%", "high": "120%"}}, "training.mfu.high: 120% must be above 0 and at most 100%"),
         ({"training__mfu": {"normal": {"mean": "50%", "sd": "40%"}}}, "training.mfu: a normal of mean 0.5 and sd 0.4"),
         ({"training__price": {"normal": {"mean": "2 USD/hour", "sd": "10%"}}}, "normal.sd: 10% of what?"),

@@ -34,7 +34,7 @@ from beyond_chinchilla.sheets.sensitivity_sheet import CHANGES
 from beyond_chinchilla.sheets.write import write_workbook
 
 TOLERANCE = 1e-9
-CASES = 20
+CASES = 12
 # Of these the sensitivities are compared with scenarios as well as with rates.
 BY_SCENARIO = 5
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import openpyxl
 import pytest
+import shipped
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from libreoffice import Values
 from python_calamine import CalamineWorkbook
+from shipped import SCENARIOS
 from test_live import COST, FLOPS, close, entry, expected
 
-import beyond_chinchilla as bc
 from beyond_chinchilla.cli.main import cli
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.optimise.plan import Plan
@@ -28,7 +29,6 @@ from beyond_chinchilla.sheets import write
 from beyond_chinchilla.sheets.case import Entry, case_of
 from beyond_chinchilla.sheets.write import workbook, write_workbook
 
-SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 # Functions that Excel and LibreOffice 7.4 share; none is volatile, none needs a prefix.
 FUNCTIONS = {
     *("ABS", "AND", "ATANH", "COUNTIF", "EXP", "IF", "IFERROR", "INT", "ISNUMBER", "LN", "LOG10", "MAX", "MIN", "NA"),
@@ -38,6 +38,11 @@ FUNCTIONS = {
 
 def cost(**changes: Any) -> Scenario:
     return Scenario.from_dict(COST | changes)
+
+
+def whole(path: Path) -> Entry:
+    """Return one of the repository's scenarios with its plan."""
+    return shipped.scenario(path), shipped.problem(path), shipped.plan(path)
 
 
 def read(entries: list[Entry], *, values: bool = True) -> openpyxl.Workbook:
@@ -70,7 +75,7 @@ def wrong(values: Values, plan: Plan, prefix: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize("stem", ["1B-requests", "flops-13B-2T-tokens", "six-limits"])
 def test_caches_are_the_solvers_numbers(stem: str, tmp_path: Path) -> None:
     """For viewers that calculate nothing; the live model leaves limits out, and so does the solver here."""
-    one = entry(bc.load(next(path for path in SCENARIOS if path.stem == stem)))
+    one = whole(next(path for path in SCENARIOS if path.stem == stem))
     case = case_of(one)
     assert case.live is not None, case.obstacle
     assert case.live.best is not None
@@ -89,7 +94,7 @@ def test_caches_are_the_solvers_numbers(stem: str, tmp_path: Path) -> None:
 
 
 def test_caches_of_many_scenarios_are_the_solvers_numbers(tmp_path: Path) -> None:
-    entries = [entry(bc.load(path)) for path in SCENARIOS]
+    entries = [whole(path) for path in SCENARIOS]
     write_workbook(tmp_path / "plans.xlsx", entries)
     values = Values(tmp_path / "plans.xlsx")
     cases = enumerate(map(case_of, entries), start=1)
@@ -294,7 +299,7 @@ def test_bc_opt_writes_a_workbook(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
     assert result.stderr == f"wrote {path}\n"
-    plan = solve(bc.load(SCENARIOS[0]))
+    plan = shipped.plan(SCENARIOS[0])
     assert plan.best is not None
     assert close(Values(path)["plan_params"], plan.best.params)
 

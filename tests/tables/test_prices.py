@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import costly
 
 from beyond_chinchilla.errors import InputError, SpreadsheetError
 from beyond_chinchilla.tables.offers import KINDS
@@ -610,6 +611,7 @@ CELLS = st.one_of(
 )
 
 
+@costly
 @given(st.lists(st.lists(CELLS, min_size=10, max_size=10), min_size=1, max_size=6))
 def test_every_row_is_an_offer_or_a_reject_or_counted(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "vms.csv"
@@ -629,6 +631,7 @@ def test_every_row_is_an_offer_or_a_reject_or_counted(tmp_path_factory, rows):
     assert len(heard) + counted == len(filled)
 
 
+@costly
 @given(st.floats(0.1, 900.0), st.integers(1, 16), st.floats(0.01, 0.99))
 def test_what_an_instance_costs_is_what_its_chips_cost(tmp_path_factory, price, count, share):
     path = tmp_path_factory.mktemp("any") / "vms.csv"
