@@ -350,7 +350,7 @@ def test_a_full_disk_leaves_finished_parts_and_is_one_line(tmp_path, monkeypatch
     assert outcome.found == 2 * made.manifest.rows_per_part
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts a small disk")
 def test_a_disk_that_is_really_full(tmp_path):
     disk = tmp_path / "disk"
@@ -375,7 +375,7 @@ _COMMAND = (sys.executable, "-m", "beyond_chinchilla", "sweep", str(ROOT / "scen
 _LARGE = ("--vary", "demand.requests=1e6:1e12:log:2000", "--vary", "training.price=1:4:lin:1000")
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 def test_one_that_was_killed_goes_on_to_the_same_files(tmp_path):
     process = subprocess.Popen([*_COMMAND, *_LARGE, "-o", "s.parquet"], cwd=tmp_path)
     _wait_for_parts(tmp_path / "s.parquet", 2)
@@ -401,7 +401,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 @pytest.mark.parametrize("engine", ["threads", "processes"])
 def test_an_interrupt_says_how_to_go_on(tmp_path, engine):
     options = [*_COMMAND[3:], *_LARGE, "-o", "s.parquet", "--engine", engine, "--workers", "1"]
@@ -433,7 +433,7 @@ print(line.split()[1])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_rows(tmp_path):
     peaks = []
@@ -449,7 +449,7 @@ def test_memory_does_not_grow_with_rows(tmp_path):
     assert large < 1000
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_that_loses_a_worker_gives_the_same_files(tmp_path):
     distributed = pytest.importorskip("distributed")

@@ -20,6 +20,8 @@ from beyond_chinchilla.report import rows
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.units import format_number
 
+pytestmark = pytest.mark.own_step
+
 # Positions of the sliders for each of the scenarios: 27 x 8 = 216.
 POSITIONS = 27
 SAME = 1e-9

@@ -88,7 +88,7 @@ def test_senseless_engines_are_refused(options, message):
 distributed = pytest.importorskip("distributed", reason="needs dask.distributed: pip install '.[dask]'")
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 # Dask talks about workers that it lost, in its own log.
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_that_loses_a_worker_midway_gives_the_same():

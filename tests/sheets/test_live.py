@@ -204,7 +204,7 @@ BAD: dict[str, dict[str, float | str]] = {
 NO_DEMAND: dict[str, float | str] = {"input_tokens": 0.0, "output_tokens": 0.0}
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 def test_changed_workbooks_say_what_the_solver_says(
     office: LibreOffice, originals: dict[str, Path], spoiled: Path, tmp_path: Path
 ) -> None:
@@ -240,7 +240,7 @@ def test_changed_workbooks_say_what_the_solver_says(
     assert close(found[-1]["plan_params"], plan.best.params)
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 def test_wrong_caches_come_back_where_recalculation_is_not_forced(office: LibreOffice, spoiled: Path) -> None:
     """The control: above, the same file says what the solver says."""
     (trusted,) = office.recalculate([spoiled], forced=False)
