@@ -37,7 +37,7 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 
 _LINK = re.compile(r"\]\((\w[\w-]*)\.md\)")
-_OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./\w+\.md(?:#[\w-]+)?\)")
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[\w/]+\.md(?:#[\w-]+)?\)")
 
 
 def _complete(_app: Sphinx, page: str, source: list[str]) -> None:

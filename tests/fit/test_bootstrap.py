@@ -197,7 +197,7 @@ def test_bad_options_of_the_profile(fit):
 REPLICAS = 100
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 def test_profiles_cover_the_truth():
     hits = dict.fromkeys(PARAMETERS, 0)
     N, D, _ = draw_runs(100, noise=0.0, seed=7)
@@ -213,7 +213,7 @@ def test_profiles_cover_the_truth():
         assert 0.89 * REPLICAS <= count <= 0.99 * REPLICAS, name
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 def test_percentile_intervals_cover_the_truth():
     hits = np.zeros(5)
     N, D, _ = draw_runs(100, noise=0.0, seed=7)

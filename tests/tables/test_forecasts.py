@@ -192,6 +192,7 @@ def test_a_month_that_is_not_whole_is_said(tmp_path):
     )
 
 
+@pytest.mark.own_step
 def test_a_hundred_thousand_hours(tmp_path):
     path = tmp_path / "hours.csv"
     first = datetime.datetime(2027, 1, 1)

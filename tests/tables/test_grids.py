@@ -109,6 +109,7 @@ def test_a_cell_at_the_end_of_the_world(tmp_path):
     assert "Demand!XFD1048576: the cells reach 1,048,576 rows down" in message
 
 
+@pytest.mark.own_step
 def test_a_million_blank_rows(tmp_path, parts):
     blank = b"".join(b'<row r="%d"><c r="A%d" s="0"/></row>' % (row, row) for row in range(20, 1_000_020))
     path = packed(tmp_path / "blank.xlsx", parts | {SHEET: parts[SHEET].replace(END, blank + END)})
