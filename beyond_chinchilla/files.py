@@ -81,6 +81,32 @@ def decode(data: bytes, place: str, kinds: Sequence[str]) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def check_workbook(data: bytes, place: str, most: int) -> None:
+    """Refuse bytes that are no .xlsx, or one that unpacks to more than `most` bytes.
+
+    Raises
+    ------
+    SpreadsheetError
+        Protected, old, damaged, or too large.
+    """
+    import zipfile  # only for who has a workbook
+
+    if data.startswith(OLE):
+        raise SpreadsheetError(f"{place}: protected by a password, or an old .xls; save it as .xlsx without a password")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+    except Exception:
+        raise damaged_workbook(place) from None
+    if size > most:
+        raise SpreadsheetError(f"{place}: unpacks to more than {most / 1e6:g} MB; save the sheet as .csv")
+
+
+def damaged_workbook(place: str) -> SpreadsheetError:
+    """Say that a workbook cannot be read, whatever its damaged part made of it."""
+    return SpreadsheetError(f"{place}: no workbook, or a damaged one; open it, save it as .xlsx, and try again")
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file by way of a temporary one beside it: the old file or the new one, never half.
 

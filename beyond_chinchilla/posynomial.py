@@ -55,6 +55,14 @@ class Term:
         if not bool(np.all((coefficient > 0) & np.isfinite(coefficient))):
             raise InputError(f"term '{self.label}': a coefficient must be positive and finite, not {coefficient}")
 
+    def power(self, variable: str) -> float:
+        """Return the exponent of a variable, of a term whose powers are numbers; 0 for one that is absent.
+
+        >>> Term(label="training", coefficient=6.0, powers={"params": 1}).power("tokens")
+        0.0
+        """
+        return float(np.asarray(self.powers.get(variable, 0.0)))
+
     def log_value(self, logs: Mapping[str, ArrayLike]) -> Array:
         """Return the log of the term at the logs of the variables (broadcasting)."""
         value: Array = np.log(np.asarray(self.coefficient, dtype=float))

@@ -7,25 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from trees import COST, changed
 
 from beyond_chinchilla.analyse.sweep.plan import plan_sweep
 from beyond_chinchilla.analyse.sweep.run import Sweep
 from beyond_chinchilla.scenario.load import Scenario
 
-LIFE: dict[str, Any] = {
-    "name": "sweep",
-    "law": "besiroglu-2024",
-    "target": {"chinchilla": "7B"},
-    "demand": {"requests": "1B", "input_tokens": 70, "output_tokens": 215},
-    "training": {"hardware": "a100-80gb-sxm", "precision": "bf16", "price": 1.5, "mfu": "50%"},
-    "serving": {
-        "hardware": "a100-40gb-sxm",
-        "precision": "int8",
-        "price": 1.1,
-        "prefill_mfu": "50%",
-        "decode_mfu": "1%",
-    },
-}
+LIFE = changed(COST, name="sweep", law="besiroglu-2024", target__chinchilla="7B")
 WIDE = (
     "law=sardana-2024,besiroglu-2024",
     "demand.requests=1e6:1e12:log:40",

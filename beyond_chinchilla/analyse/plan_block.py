@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_chinchilla.analyse.risk.bills import SLIP, power_of
+from beyond_chinchilla.analyse.risk.bills import SLIP
 from beyond_chinchilla.optimise import universal
+from beyond_chinchilla.optimise.universal import rates_of
 from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.scenario.block import ProblemBlock, part_of
 
@@ -158,17 +159,6 @@ def _scalar_if_one(values: Array) -> Array:
 
 def _full(values: Any, count: int) -> Any:
     return np.broadcast_to(values, (count,)).copy() if np.ndim(values) == 0 else values
-
-
-def rates_of(cost: Posynomial) -> tuple[Any, Any] | None:
-    """Return a and b where the bill is a N D + b N, else None."""
-    rates: list[Any] = [0.0, 0.0]
-    for term in cost.terms:
-        p, r = power_of(term, "params"), power_of(term, "tokens")
-        if p != 1.0 or r not in (0.0, 1.0):
-            return None
-        rates[0 if r else 1] += np.asarray(term.coefficient, dtype=float)
-    return rates[0], rates[1]
 
 
 def spend_ratio(cost: Posynomial, point: Mapping[str, Array]) -> Array:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from beyond_chinchilla.optimise.plan import Plan
     from beyond_chinchilla.optimise.problem import Problem
     from beyond_chinchilla.report.blocks import Block
+    from beyond_chinchilla.report.plots.subject import Subject
     from beyond_chinchilla.scenario.load import Scenario
 
 VOCABULARY = 128_000
@@ -63,6 +64,20 @@ class Answer:
     risk: Risk | None = None
     sensitivity: Sensitivity | None = None
     regret_map: RegretMap | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What plots and reports are drawn of."""
+        from beyond_chinchilla.report.plots.subject import Subject
+
+        return Subject(
+            scenario=self.scenario,
+            problem=self.problem,
+            plan=self.plan,
+            risk=self.risk,
+            sensitivity=self.sensitivity,
+            regret_map=self.regret_map,
+        )
 
 
 def plan_of(scenario: Scenario, method: str = "auto") -> Answer:

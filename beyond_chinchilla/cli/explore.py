@@ -55,7 +55,6 @@ def _page(path: str, assignments: tuple[str, ...]) -> str:
     from beyond_chinchilla.cli.plotting import hush
     from beyond_chinchilla.cli.progress import Progress
     from beyond_chinchilla.report.html.page import render
-    from beyond_chinchilla.report.plots.subject import Subject
     from beyond_chinchilla.scenario.load import load
 
     scenario = load(path, assignments)
@@ -64,8 +63,7 @@ def _page(path: str, assignments: tuple[str, ...]) -> str:
         answer(found, Questions(), progress, whole_page=True)
     opinions, _ = opinions_of(found)
     hush()
-    subject = Subject(scenario=found.scenario, problem=found.problem, plan=found.plan)
-    return render(subject, found.parts, opinions, lead=True)
+    return render(found.subject, found.parts, opinions, lead=True)
 
 
 def _open(address: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -18,9 +17,6 @@ from beyond_chinchilla.optimise.locate import METHODS
 from beyond_chinchilla.report import markdown, rows, tables
 from beyond_chinchilla.report.plots.gallery import SCENARIO_NAMES
 from beyond_chinchilla.scenario.load import Scenario, load
-
-if TYPE_CHECKING:
-    from beyond_chinchilla.report.plots.subject import Subject
 
 # What is written beside text, JSON, CSV and markdown.
 _FILES = out.WORKBOOK | out.PARQUET | out.REPORT
@@ -107,7 +103,7 @@ def command(
     if drawing is not None:
         # A frontier may have plans where this scenario has none.
         if answers[0].plan.best is not None or drawing.name == "frontier":
-            drawing.write(_subject(answers[0]))
+            drawing.write(answers[0].subject)
     elif len(answers) > 1 or chosen in _NARROW:
         _several(answers, chosen, output)
     else:
@@ -147,19 +143,6 @@ def _load_all(paths: tuple[str, ...], assignments: tuple[str, ...]) -> list[Scen
     return loaded
 
 
-def _subject(found: Answer) -> Subject:
-    from beyond_chinchilla.report.plots.subject import Subject
-
-    return Subject(
-        scenario=found.scenario,
-        problem=found.problem,
-        plan=found.plan,
-        risk=found.risk,
-        sensitivity=found.sensitivity,
-        regret_map=found.regret_map,
-    )
-
-
 def _one(found: Answer, chosen: str, output: Path | None) -> None:
     plan = found.plan
     opinions, size = opinions_of(found)
@@ -171,17 +154,7 @@ def _one(found: Answer, chosen: str, output: Path | None) -> None:
 
         assert output is not None
         hush()
-        write_report(
-            output,
-            found.scenario,
-            found.problem,
-            plan,
-            risk=found.risk,
-            sensitivity=found.sensitivity,
-            regret_map=found.regret_map,
-            parts=found.parts,
-            opinions=opinions,
-        )
+        write_report(output, found.subject, found.parts, opinions)
         out.note(f"wrote {output}")
     elif chosen == "markdown":
         out.emit(markdown.page(plan, opinions, size, found.parts), output)

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,22 +247,13 @@ def _read_parquet(data: bytes, place: str) -> Table:
 def _read_workbook(data: bytes, place: str, score: Score, sheet: str | None) -> Table:
     import pandas as pd
 
-    if data.startswith(files.OLE):
-        raise SpreadsheetError(f"{place}: protected by a password, or an old .xls; save it as .xlsx without a password")
-    broken = SpreadsheetError(f"{place}: no workbook, or a damaged one; open it, save it as .xlsx, and try again")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(part.file_size for part in archive.infolist())
-    except Exception:
-        raise broken from None
-    if size > 4 * MAX_BYTES:
-        raise SpreadsheetError(f"{place}: unpacks to more than {4 * MAX_BYTES / 1e6:g} MB; save the sheet as .csv")
+    files.check_workbook(data, place, 4 * MAX_BYTES)
     try:
         sheets = pd.read_excel(io.BytesIO(data), sheet_name=None, header=None, engine="calamine", na_filter=False)
     except ImportError:
         raise
     except Exception:  # whatever a damaged part makes of it
-        raise broken from None
+        raise files.damaged_workbook(place) from None
     filled = {str(name): frame for name, frame in sheets.items() if frame.size}
     if sheet is not None:
         if sheet not in filled:

@@ -28,7 +28,7 @@ def spread(values: ArrayLike, shape: tuple[int, ...]) -> Array:
 
 def powers(posynomial: Posynomial) -> tuple[list[float], list[float]]:
     """Return the powers of N and of D, term by term."""
-    p, r = ([float(np.asarray(t.powers.get(v, 0.0))) for t in posynomial.terms] for v in ("params", "tokens"))
+    p, r = ([term.power(variable) for term in posynomial.terms] for variable in ("params", "tokens"))
     return p, r
 
 

@@ -212,7 +212,7 @@ def _by_elementwise(problem: Problem) -> Located:
 def _endless(problem: Problem) -> str:
     """Name the variable that nothing holds, and the limit that would."""
     grows = {
-        variable: any(float(np.asarray(term.powers.get(variable, 0.0))) > 0 for term in problem.counted_cost.terms)
+        variable: any(term.power(variable) > 0 for term in problem.counted_cost.terms)
         for variable in ("params", "tokens")
     }
     if grows["params"]:

@@ -89,7 +89,7 @@ class Operations:
         names = {name for posynomial in (bill, *constraints) for name in posynomial.variables}
         if strangers := sorted(names.difference(known)):
             raise InputError(f"method direct knows {', '.join(known)} alone, not {', '.join(strangers)}")
-        floors = [c for c in constraints if all(float(t.powers.get(STEP_TIME, 0.0)) == -1.0 for t in c.terms)]  # type: ignore[arg-type]
+        floors = [c for c in constraints if all(t.power(STEP_TIME) == -1.0 for t in c.terms)]
         self.further = tuple(name for name in (BATCH, STEP_TIME) if name in names)
         if STEP_TIME in names and not floors:
             raise InputError("method direct needs a relation that holds step_time up")
@@ -102,7 +102,7 @@ class Operations:
                 continue
             # What knows the batch alone is no matter of more or less broken.
             if len(constraint.terms) == 1 and set(constraint.variables) == {BATCH}:
-                power = float(constraint.terms[0].powers[BATCH])  # type: ignore[arg-type]
+                power = constraint.terms[0].power(BATCH)
                 bound = -float(constraint.log_value({BATCH: 0.0})) / power
                 if power < 0:
                     self._low = max(self._low, bound)

@@ -11,7 +11,7 @@ from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.operation import Operations
 from beyond_chinchilla.optimise.problem import Problem
-from beyond_chinchilla.posynomial import Posynomial, Term
+from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.units import format_number
 
 # A limit that is broken by less, in logs, is left to the solver to judge.
@@ -71,7 +71,7 @@ def over_budget(problem: Problem, located: Located) -> str:
 
 def _grows(row: Posynomial) -> bool:
     """Say whether a constraint knows no tokens and never falls as the model grows."""
-    powers = [(_power(term, "params"), _power(term, "tokens")) for term in row.terms]
+    powers = [(term.power("params"), term.power("tokens")) for term in row.terms]
     return SERVING not in row.variables and all(p >= 0.0 and r == 0.0 for p, r in powers)
 
 
@@ -96,7 +96,7 @@ def _least_over(problem: Problem, limit: Limit, serving: float | None) -> float:
     """Return ln of a limit's least possible value over its bound; minus infinity where it cannot be told."""
     least = 0.0
     for term in limit.quantity.terms:
-        powers = {name: _power(term, name) for name in term.powers}
+        powers = {name: term.power(name) for name in term.powers}
         spends = powers.pop(SERVING, 0.0)
         if limit.side != "max" or not {*powers} <= {"params", "tokens"} or min((spends, *powers.values())) < 0.0:
             return -math.inf
@@ -118,10 +118,6 @@ def _least_on_curve(problem: Problem, p: float, r: float) -> float:
         for weight, scale in zip(weights, (law.A, law.B), strict=True)
         if weight > 0.0
     )
-
-
-def _power(term: Term, name: str) -> float:
-    return float(term.powers.get(name, 0.0))  # type: ignore[arg-type]
 
 
 def _smallest(size: float) -> str:

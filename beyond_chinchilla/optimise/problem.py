@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.optimise.bill import BATCH, SERVING, STEP_TIME, Bill
 from beyond_chinchilla.optimise.limits import Limit
+from beyond_chinchilla.optimise.universal import rates_of
 from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.units import format_number
 
@@ -186,15 +185,8 @@ class Problem:
     @cached_property
     def rates(self) -> tuple[float, float] | None:
         """(a, b) where the bill is a N D + b N, else None."""
-        if self.is_codesign:
-            return None
-        rates = [0.0, 0.0]
-        for term in self.counted_cost.terms:
-            p, r = (float(np.asarray(term.powers.get(variable, 0.0))) for variable in ("params", "tokens"))
-            if p != 1.0 or r not in (0.0, 1.0):
-                return None
-            rates[0 if r else 1] += float(np.asarray(term.coefficient))
-        return rates[0], rates[1]
+        found = None if self.is_codesign else rates_of(self.counted_cost)
+        return None if found is None else (float(found[0]), float(found[1]))
 
     def broken(self, point: Mapping[str, float]) -> tuple[str, ...]:
         """Return the labels of the limits that a plan breaks; see `point`."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.optimise import advice
 from beyond_chinchilla.optimise.limits import Limit, LimitRow, price
@@ -119,7 +117,7 @@ def _row(problem: Problem, limit: Limit, params: float, D: float, share: float, 
     point = {"params": params, "tokens": D}
     value = 0.0
     for term in limit.quantity.terms:
-        grows = float(np.asarray(term.powers.get("tokens", 0.0))) > 0
+        grows = term.power("tokens") > 0
         value += float(term.value(point)) * (share if grows else 1.0)
     return replace(row, value=value, binding=False, redundant=False, free=False)
 

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.posynomial import Posynomial
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -160,6 +161,23 @@ def _optimum_by_law(law: LossLaw, asked: Three, shape: tuple[int, ...]) -> Optim
         status = np.full(shape, Status.OPTIMAL, dtype=np.int8)
         _judge_block(law, asked, (params, tokens, ratio), status)
     return Optimum(params=params, tokens=tokens, spend_ratio=ratio, status=status, law=law)
+
+
+def rates_of(cost: Posynomial) -> tuple[Array, Array] | None:
+    """Return a and b (numeric) where a bill in ``params`` and ``tokens`` is a N D + b N, else None.
+
+    >>> from beyond_chinchilla.posynomial import monomial
+    >>> rates_of(monomial("training", 6.0, {"params": 1.0, "tokens": 1.0}))
+    (array(6.), array(0.))
+    """
+    rates = [np.asarray(0.0), np.asarray(0.0)]
+    for term in cost.terms:
+        p, r = term.power("params"), term.power("tokens")
+        if p != 1.0 or r not in (0.0, 1.0):
+            return None
+        serves = 0 if r else 1
+        rates[serves] = np.asarray(rates[serves] + np.asarray(term.coefficient, dtype=float))
+    return rates[0], rates[1]
 
 
 def _flat(x: Array, shape: tuple[int, ...]) -> Array:

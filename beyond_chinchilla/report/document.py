@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,40 +14,22 @@ from beyond_chinchilla.report.blocks import Block
 
 if TYPE_CHECKING:
     from beyond_chinchilla.analyse.disagreement import Opinion
-    from beyond_chinchilla.analyse.regret_map import RegretMap
-    from beyond_chinchilla.analyse.risk.figures import Risk
-    from beyond_chinchilla.analyse.sensitivity import Sensitivity
-    from beyond_chinchilla.optimise.plan import Plan
-    from beyond_chinchilla.optimise.problem import Problem
-    from beyond_chinchilla.scenario.load import Scenario
+    from beyond_chinchilla.report.plots.subject import Subject
 
 EXTENSIONS = (".html", ".pdf", ".md")
 _FENCES = re.compile("`{3,}")
 
 
-def write_report(
-    path: Path,
-    scenario: Scenario,
-    problem: Problem,
-    plan: Plan,
-    risk: Risk | None = None,
-    sensitivity: Sensitivity | None = None,
-    regret_map: RegretMap | None = None,
-    parts: Sequence[Block] = (),
-    opinions: Sequence[Opinion] = (),
-) -> None:
+def write_report(path: Path, subject: Subject, parts: Sequence[Block] = (), opinions: Sequence[Opinion] = ()) -> None:
     """Write the report of one plan.
 
     Parameters
     ----------
     path : Path
         Its extension decides: .html, .pdf or .md.
-    scenario : Scenario
-    problem : Problem
-        Whose optimum the plan is: of several ways to serve, the chosen one.
-    plan : Plan
-    risk, sensitivity, regret_map : optional
-        Plotted where they are given; their words belong into `parts`.
+    subject : Subject
+        The solved scenario; risk, sensitivity and regret map are plotted where it has them, and their words belong
+        into `parts`.
     parts : sequence of Block
         What else the report says.
     opinions : sequence of Opinion
@@ -63,14 +44,10 @@ def write_report(
     if kind not in EXTENSIONS:
         raise InputError(f"{path}: a report is one of {' '.join(EXTENSIONS)}, not '{kind}'")
     if kind == ".md":
-        write_whole(path, report_markdown(scenario, problem, plan, parts=parts, opinions=opinions))
+        write_whole(path, report_markdown(subject, parts, opinions))
         return
     from beyond_chinchilla.report.html.page import render
-    from beyond_chinchilla.report.plots.subject import Subject
 
-    subject = Subject(
-        scenario=scenario, problem=problem, plan=plan, risk=risk, sensitivity=sensitivity, regret_map=regret_map
-    )
     page = render(subject, parts, opinions)
     if kind == ".html":
         write_whole(path, page)
@@ -80,19 +57,12 @@ def write_report(
     write_whole(path, pdf_of(page))
 
 
-def report_markdown(
-    scenario: Scenario,
-    problem: Problem,
-    plan: Plan,
-    *,
-    parts: Sequence[Block] = (),
-    opinions: Sequence[Opinion] = (),
-) -> str:
+def report_markdown(subject: Subject, parts: Sequence[Block] = (), opinions: Sequence[Opinion] = ()) -> str:
     """Return the report of one plan as markdown: the page of `markdown.page`, then what it rests on."""
     from beyond_chinchilla.analyse.disagreement import equivalent_size
 
-    # With objective loss the problem's own target only starts the search.
-    size = equivalent_size(replace(problem, target_loss=plan.target_loss)) if opinions else None
+    scenario, plan = subject.scenario, subject.plan
+    size = equivalent_size(subject.asked) if opinions else None
     found = markdown.page(plan, opinions, size, parts)
     more = markdown.render([assumptions.assumptions(scenario, plan), assumptions.reproduce()])
     text = assumptions.scenario_text(scenario)

@@ -174,14 +174,7 @@ def _trace(demand: dict[str, Any], folder: Path) -> None:
 
 def _prices(serving: dict[str, Any], folder: Path) -> None:
     """Take the cheapest price on demand of each chip that a price list has; the others keep the catalogue's."""
-    name = str(serving.pop("prices"))
-    clash = [key for key in ("price", "purchase") if serving.get(key) is not None]
-    if clash:
-        raise InputError(f"prices and {clash[0]} are both given; keep one")
-    path = beside(folder, name)
-    from beyond_chinchilla.tables.prices import read_prices  # pandas: only for who has a price list
-
-    prices = read_prices(path).price_table()
+    name, prices = _price_list(serving, folder)
     stated = serving.get("hardware")
     chips = [chip for chip in (stated if isinstance(stated, list) else [stated]) if isinstance(chip, str)]
     found = {chip: prices[chip] for chip in chips if chip in prices}
@@ -194,16 +187,22 @@ def _prices(serving: dict[str, Any], folder: Path) -> None:
 
 def _training_price(training: dict[str, Any], folder: Path) -> None:
     """Take the cheapest price on demand of the chip that trains; without one the catalogue's holds."""
-    name = str(training.pop("prices"))
-    clash = [key for key in ("price", "purchase") if training.get(key) is not None]
+    _, prices = _price_list(training, folder)
+    price = prices.get(str(training.get("hardware")))
+    if price is not None:
+        training["price"] = price
+
+
+def _price_list(section: dict[str, Any], folder: Path) -> tuple[str, dict[str, float]]:
+    """Take the name of a price list out of a section, and read its cheapest price on demand of each chip."""
+    name = str(section.pop("prices"))
+    clash = [key for key in ("price", "purchase") if section.get(key) is not None]
     if clash:
         raise InputError(f"prices and {clash[0]} are both given; keep one")
     path = beside(folder, name)
     from beyond_chinchilla.tables.prices import read_prices  # pandas: only for who has a price list
 
-    price = read_prices(path).price_table().get(str(training.get("hardware")))
-    if price is not None:
-        training["price"] = price
+    return name, read_prices(path).price_table()
 
 
 def beside(folder: Path, name: str) -> Path:

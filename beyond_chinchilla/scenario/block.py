@@ -50,7 +50,7 @@ _ARRAYS = {
     "serving": ("price", "prefill_mfu", "decode_mfu"),
 }
 # What the problem over the life reads; other sections are for the page, or for months.
-_READ = ("law", "target", "demand", "training", "serving", "limits")
+READ = ("law", "target", "demand", "training", "serving", "limits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +179,8 @@ def compile_block(scenario: Scenario, draws: Draws) -> ProblemBlock:
     """
     file = scenario.file
     _refuse(scenario)
-    values = {keys: array for keys, array in draws.values.items() if keys[0] in _READ}
-    if all(_takes_array(keys) for keys in values):
+    values = {keys: array for keys, array in draws.values.items() if keys[0] in READ}
+    if all(takes_array(keys) for keys in values):
         drawn = with_values(_without_sources(file), values)
         cost, flops, limits = bill_and_limits(drawn, [])
         law: LossLaw = law_of(file.law) if draws.law is None else draws.law
@@ -247,7 +247,8 @@ def _plain(value: Any) -> Any:
     return float(value) if np.ndim(value) == 0 else value
 
 
-def _takes_array(keys: Keys) -> bool:
+def takes_array(keys: Keys) -> bool:
+    """Say whether the compiler computes with an array in the place of a number."""
     return keys[0] == "limits" or (len(keys) > 1 and keys[1] in _ARRAYS.get(str(keys[0]), ()))
 
 

@@ -22,7 +22,7 @@ from beyond_chinchilla.scenario.prices import TrainingBill, first_price, hire_tr
 from beyond_chinchilla.units import format_number
 
 # No one trains such a model; the target is a slip, or so near the floor that its digits decide.
-_MOST_PARAMS, _MOST_TOKENS = 1e18, 1e24
+MOST_PARAMS, MOST_TOKENS = 1e18, 1e24
 # What the limit of that name means at a fixed utilisation.
 WEIGHT_READ = "time_per_output_token is one read of the weights at batch 1: traffic and caches only add to it"
 
@@ -148,11 +148,11 @@ def target_loss(law: LossLaw, target: schema.Target) -> float:
         point = law.compute_optimal(loss=loss)
     if loss <= law.E:
         raise InputError(below_floor(law, loss))
-    if not (1.0 <= point.params <= _MOST_PARAMS and 1.0 <= point.tokens <= _MOST_TOKENS):
+    if not (1.0 <= point.params <= MOST_PARAMS and 1.0 <= point.tokens <= MOST_TOKENS):
         raise InputError(
             f"target loss {loss:.12g} under law {law.name}, whose floor is E = {law.E:g}, asks for a compute-optimal "
             f"model of {format_number(float(point.params))} params on {format_number(float(point.tokens))} tokens; "
-            f"state one of 1 to {format_number(_MOST_PARAMS)} params and 1 to {format_number(_MOST_TOKENS)} tokens"
+            f"state one of 1 to {format_number(MOST_PARAMS)} params and 1 to {format_number(MOST_TOKENS)} tokens"
         )
     return loss
 

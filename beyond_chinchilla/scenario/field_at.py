@@ -10,7 +10,7 @@ from beyond_chinchilla.errors import InputError, nearest, printable
 from beyond_chinchilla.scenario.document import Keys
 from beyond_chinchilla.scenario.fields import Section
 from beyond_chinchilla.scenario.kinds import Count, Money
-from beyond_chinchilla.scenario.numbers import Number, _is_of, _slots, unit_of
+from beyond_chinchilla.scenario.numbers import Number, is_of, slots_of, unit_of
 from beyond_chinchilla.scenario.schema import ScenarioFile
 
 # What a page shows beside a plan, and what tells how sure it is: none of it moves the plan.
@@ -90,12 +90,12 @@ def field_at(dotted: str) -> Field:
                 known += annotation.model_fields
                 if part in annotation.model_fields:
                     field = annotation.model_fields[part]
-                    below += _slots(field.annotation, tuple(field.metadata))
-            elif _is_of(annotation, dict):
-                below += _slots(get_args(annotation)[1])
-            elif _is_of(annotation, tuple) and part.isdecimal():
+                    below += slots_of(field.annotation, tuple(field.metadata))
+            elif is_of(annotation, dict):
+                below += slots_of(get_args(annotation)[1])
+            elif is_of(annotation, tuple) and part.isdecimal():
                 key = int(part)
-                below += _slots(get_args(annotation)[0])
+                below += slots_of(get_args(annotation)[0])
         if not below:
             here = [".".join(map(str, (*keys, name))) for name in dict.fromkeys(known)]
             asked = ".".join(map(str, (*keys, part)))

@@ -18,7 +18,7 @@ from beyond_chinchilla.units import parse_number, parse_quantity
 _LONGEST_TEXT = 200
 _PER_CENT = re.compile(r"\s*(%|per ?cent)\s*$")
 # Beyond these no quantity of this world lies, and products of several overflow.
-_LEAST, MOST = 1e-18, 1e24
+LEAST, MOST = 1e-18, 1e24
 
 
 class Section(BaseModel):
@@ -29,7 +29,7 @@ class Section(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """A pydantic marker: reads a raw value with `read` and describes it with `schema`."""
 
     def read(self, value: Any) -> Any:
@@ -46,7 +46,7 @@ class _Kind:
 
 
 @dataclass(frozen=True)
-class Quantity(_Kind):
+class Quantity(Kind):
     """A number in `unit`: above zero, or from zero on.
 
     A bare number means `unit`; another unit of the same kind is converted.
@@ -66,20 +66,20 @@ class Quantity(_Kind):
         if number < 0 or (number == 0 and not self.zero):
             bound = "zero or more" if self.zero else "above zero"
             raise InputError(f"{value} must be {bound}; write it like {self.example}")
-        if number and not _LEAST <= number <= MOST:
-            raise InputError(f"{value} is not within {_LEAST:g} to {MOST:g}; write it like {self.example}")
+        if number and not LEAST <= number <= MOST:
+            raise InputError(f"{value} is not within {LEAST:g} to {MOST:g}; write it like {self.example}")
         return number
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema: a number, or text that starts like one."""
-        least: dict[str, float] = {"minimum": 0} if self.zero else {"minimum": _LEAST}
+        least: dict[str, float] = {"minimum": 0} if self.zero else {"minimum": LEAST}
         number = {"type": "number", **least, "maximum": MOST}
         text = {"type": "string", "pattern": r"^\s*\$?[-+.0-9]"}
         return {"anyOf": [number, text], "description": self.description, "examples": [self.example]}
 
 
 @dataclass(frozen=True)
-class Share(_Kind):
+class Share(Kind):
     """A share above 0 and at most 1, such as a utilisation."""
 
     description: str
@@ -103,7 +103,7 @@ class Share(_Kind):
 
 
 @dataclass(frozen=True)
-class Text(_Kind):
+class Text(Kind):
     """A short text that is safe to print on a terminal."""
 
     description: str
@@ -125,7 +125,7 @@ class Text(_Kind):
 
 
 @dataclass(frozen=True)
-class Choice(_Kind):
+class Choice(Kind):
     """One word out of several."""
 
     description: str
@@ -143,7 +143,7 @@ class Choice(_Kind):
 
 
 @dataclass(frozen=True)
-class Span(_Kind):
+class Span(Kind):
     """Two numbers, the smaller first; nothing stays nothing."""
 
     description: str
@@ -166,7 +166,7 @@ class Span(_Kind):
 
 
 @dataclass(frozen=True)
-class Name(_Kind):
+class Name(Kind):
     """A name of one of the catalogues; its names are listed when the schema is asked for."""
 
     kind: str
@@ -186,7 +186,7 @@ class Name(_Kind):
 
 
 @dataclass(frozen=True)
-class Chip(_Kind):
+class Chip(Kind):
     """A chip that the scenario writes out, whole or as changes to a base."""
 
     def read(self, value: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from beyond_chinchilla.errors import InputError
-from beyond_chinchilla.scenario.fields import Quantity, _Kind, describe
+from beyond_chinchilla.scenario.fields import Kind, Quantity, describe
 from beyond_chinchilla.units import parse_number, parse_quantity
 
 MOST_HOURS = 366 * 24
@@ -65,7 +65,7 @@ def _without_tokens(value: Any, unit: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Ratio(_Kind):
+class Ratio(Kind):
     """A plain number or a percentage within bounds."""
 
     description: str
@@ -95,7 +95,7 @@ class Ratio(_Kind):
 
 
 @dataclass(frozen=True)
-class Count(_Kind):
+class Count(Kind):
     """A whole number of things from `least` on; ``unit`` is that of a time, or empty for chips."""
 
     description: str
@@ -126,7 +126,7 @@ class Count(_Kind):
 
 
 @dataclass(frozen=True)
-class Month(_Kind):
+class Month(Kind):
     """A calendar month, ``2027-01``; where `counted` also a number, from launch on."""
 
     description: str
@@ -152,7 +152,7 @@ class Month(_Kind):
 
 
 @dataclass(frozen=True)
-class Day(_Kind):
+class Day(Kind):
     """A calendar day, ``2026-11-01``."""
 
     description: str
@@ -172,7 +172,7 @@ class Day(_Kind):
 
 
 @dataclass(frozen=True)
-class Hours(_Kind):
+class Hours(Kind):
     """The load of each hour of a day or week, or of other equal periods, in any unit."""
 
     description: str
@@ -195,7 +195,7 @@ class Hours(_Kind):
 
 
 @dataclass(frozen=True)
-class Pair(_Kind):
+class Pair(Kind):
     """Two keys of the scenario, each with dots: ``demand.requests``."""
 
     description: str

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from beyond_chinchilla.correlation import is_possible
 from beyond_chinchilla.errors import InputError
-from beyond_chinchilla.scenario.fields import _Kind, describe
+from beyond_chinchilla.scenario.fields import Kind, describe
 from beyond_chinchilla.units import parse_number
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ _LN_E = 2
 
 
 @dataclass(frozen=True)
-class Covariance(_Kind):
+class Covariance(Kind):
     """A covariance of ln A, ln B, ln E, alpha and beta; a row of zeros for what is held."""
 
     description: str
@@ -61,7 +61,7 @@ class Covariance(_Kind):
 
 
 @dataclass(frozen=True)
-class Refits(_Kind):
+class Refits(Kind):
     """Laws refitted to resampled runs: a row of five numbers each, kept as text."""
 
     description: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.document import Keys
-from beyond_chinchilla.scenario.fields import _LEAST, MOST, Quantity, Section, Share
+from beyond_chinchilla.scenario.fields import LEAST, MOST, Quantity, Section, Share
 from beyond_chinchilla.scenario.kinds import Count, Money, Ratio
 from beyond_chinchilla.units import parse_number
 
@@ -49,21 +49,21 @@ def distributions_in(tree: dict[str, Any], model: type[Section]) -> Iterator[Pla
     """Find the mappings that stand where the schema expects a number; what holds them is copied first."""
     for key, field in model.model_fields.items():
         if key in tree and key not in _NEVER:
-            yield from _search(tree, key, (key,), _slots(field.annotation, tuple(field.metadata)))
+            yield from _search(tree, key, (key,), slots_of(field.annotation, tuple(field.metadata)))
 
 
 # An annotation with the markers that stand around it.
 _Slot = tuple[Any, tuple[Any, ...]]
 
 
-def _slots(annotation: Any, markers: tuple[Any, ...] = ()) -> list[_Slot]:
+def slots_of(annotation: Any, markers: tuple[Any, ...] = ()) -> list[_Slot]:
     """Return the alternatives of an annotation."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *around = get_args(annotation)
-        return _slots(inner, (*markers, *around))
+        return slots_of(inner, (*markers, *around))
     if origin in (Union, types.UnionType):
-        return [slot for part in get_args(annotation) for slot in _slots(part)]
+        return [slot for part in get_args(annotation) for slot in slots_of(part)]
     return [(annotation, markers)]
 
 
@@ -84,16 +84,16 @@ def _search(holder: Any, key: Any, keys: Keys, slots: list[_Slot]) -> Iterator[P
         if isinstance(annotation, type) and issubclass(annotation, Section) and isinstance(value, dict):
             for name, field in annotation.model_fields.items():
                 if name in value:
-                    yield from _search(value, name, (*keys, name), _slots(field.annotation, tuple(field.metadata)))
-        elif _is_of(annotation, dict) and isinstance(value, dict):
+                    yield from _search(value, name, (*keys, name), slots_of(field.annotation, tuple(field.metadata)))
+        elif is_of(annotation, dict) and isinstance(value, dict):
             for name in list(value):
-                yield from _search(value, name, (*keys, name), _slots(get_args(annotation)[1]))
-        elif _is_of(annotation, tuple) and isinstance(value, list):
+                yield from _search(value, name, (*keys, name), slots_of(get_args(annotation)[1]))
+        elif is_of(annotation, tuple) and isinstance(value, list):
             for index in range(len(value)):
-                yield from _search(value, index, (*keys, index), _slots(get_args(annotation)[0]))
+                yield from _search(value, index, (*keys, index), slots_of(get_args(annotation)[0]))
 
 
-def _is_of(annotation: Any, kind: type) -> bool:
+def is_of(annotation: Any, kind: type) -> bool:
     """Say whether an annotation is ``kind[...]``."""
     origin: Any = get_origin(annotation)
     return origin is kind
@@ -127,13 +127,13 @@ def reader_of(kind: Number, currency: Mapping[str, Any] | None) -> Reader:
             high=MOST,
         )
     if isinstance(kind, Share):
-        return Reader(number=kind.read, spread=kind.read, low=_LEAST, high=1.0)
+        return Reader(number=kind.read, spread=kind.read, low=LEAST, high=1.0)
     wide = replace(kind, least=0.0, most=kind.most - kind.least)
     return Reader(number=kind.read, spread=wide.read, low=kind.least, high=kind.most)
 
 
 def _floor(kind: Quantity) -> float:
-    return 0.0 if kind.zero else _LEAST
+    return 0.0 if kind.zero else LEAST
 
 
 def _no_share(value: Any, kind: Quantity) -> Any:

@@ -294,7 +294,7 @@ def charges(case: Case) -> list[Charge]:
     found = []
     for term in case.problem.counted_cost.terms:
         rate = float(np.asarray(term.coefficient))
-        trains = float(np.asarray(term.powers.get("tokens", 0.0))) == 1.0
+        trains = term.power("tokens") == 1.0
         if trains:
             # What goes with the training price is a multiple of training.
             known = plain.get("training") if "training_price" in term.drivers else None

@@ -13,7 +13,6 @@ import io
 import itertools
 import json
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -322,22 +321,13 @@ def _parse_parquet(data: bytes, place: str) -> pd.DataFrame:
 
 
 def _parse_workbook(data: bytes, place: str, sheet: str | None) -> list[Sheet]:
-    if data.startswith(disk.OLE):
-        raise SpreadsheetError(f"{place}: protected by a password, or an old .xls; save it as .xlsx without a password")
-    broken = SpreadsheetError(f"{place}: no workbook, or a damaged one; open it, save it as .xlsx, and try again")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(part.file_size for part in archive.infolist())
-    except Exception:
-        raise broken from None
-    if size > 4 * MAX_BYTES:
-        raise SpreadsheetError(f"{place}: unpacks to more than {4 * MAX_BYTES / 1e6:g} MB; save the sheet as .csv")
+    disk.check_workbook(data, place, 4 * MAX_BYTES)
     try:
         frames = pd.read_excel(io.BytesIO(data), sheet_name=None, header=None, engine="calamine", na_filter=False)
     except ImportError:
         raise
     except Exception:  # whatever a damaged part makes of it
-        raise broken from None
+        raise disk.damaged_workbook(place) from None
     filled = {str(name): frame for name, frame in frames.items() if frame.size}
     if not filled:
         raise SpreadsheetError(f"{place}: the workbook is empty; it needs a header and at least one row")

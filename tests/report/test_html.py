@@ -89,6 +89,11 @@ def load(name: str) -> Scenario:
     return bc.load(ROOT / "scenarios" / f"{name}.yaml")
 
 
+def subject_of(scenario: Scenario, problem: Any, plan: Any) -> Subject:
+    """Return what a report is made of."""
+    return Subject(scenario=scenario, problem=problem, plan=plan)
+
+
 def entry(scenario: Scenario) -> tuple[Scenario, Any, Any]:
     """Return a scenario with its problem and plan."""
     return scenario, scenario.to_problem(), bc.solve(scenario)
@@ -98,7 +103,7 @@ def entry(scenario: Scenario) -> tuple[Scenario, Any, Any]:
 def whole() -> str:
     """Return the page of a plan with limits, opinions and plots."""
     scenario, problem, plan = entry(Scenario.from_dict(TREES["eight limits"]))
-    subject = Subject(scenario=scenario, problem=problem, plan=plan)
+    subject = subject_of(scenario, problem, plan)
     return page.render(subject, [Block("A part", ["a", "b"], [["x", "1"]], ["A line."])], other_laws(problem))
 
 
@@ -236,7 +241,7 @@ def test_hostile_text_stays_text():
         limits={"params": {"max": "12B"}},
     )
     scenario, problem, plan = entry(Scenario.from_dict(tree))
-    subject = Subject(scenario=scenario, problem=problem, plan=plan)
+    subject = subject_of(scenario, problem, plan)
     part = Block(HOSTILE, [HOSTILE], [[HOSTILE]], [HOSTILE])
     text = page.render(subject, [part], other_laws(problem))
     found = Parsed(text)
@@ -249,14 +254,14 @@ def test_hostile_text_stays_text():
     assert "<" not in data
     for image in found.all("img"):
         assert b"<script" not in base64.b64decode(str(image["src"]).split(",", 1)[1])
-    assert "<script" not in report_markdown(scenario, problem, plan, parts=[part]).split("```yaml")[0]
+    assert "<script" not in report_markdown(subject_of(scenario, problem, plan), parts=[part]).split("```yaml")[0]
 
 
 def test_text_makes_no_links_and_no_tags_in_markdown():
     name = "[a](javascript:alert(1)) ![b](http://example.com/b.png) <script>"
     tree = changed(COST, name=name, law={**LAW, "name": name, "source": name}, serving__price_source=name)
     for one in (tree, changed(tree, limits={"params": {"max": "1B"}})):
-        text = report_markdown(*entry(Scenario.from_dict(one))).split("```yaml")[0]
+        text = report_markdown(subject_of(*entry(Scenario.from_dict(one)))).split("```yaml")[0]
         assert "javascript:alert" in text
         assert not re.search(r"[^\\]\]\(", text)
         assert "<script" not in text
@@ -265,7 +270,7 @@ def test_text_makes_no_links_and_no_tags_in_markdown():
 def test_a_page_without_a_plan_says_why_and_can_still_be_played_with(monkeypatch: pytest.MonkeyPatch):
     scenario, problem, plan = entry(Scenario.from_dict(changed(COST, limits={"params": {"max": "1B"}})))
     assert plan.best is None
-    found = Parsed(page.render(Subject(scenario=scenario, problem=problem, plan=plan)))
+    found = Parsed(page.render(subject_of(scenario, problem, plan)))
     assert found.texts["p"][0] == "No plan: test is infeasible."
     assert set(rows.why(plan)) <= set(found.texts["li"])
     assert "script#what-if-model" in found.texts
@@ -318,7 +323,9 @@ def test_sliders_scale_the_terms_as_a_new_compilation_does(name: str):
 
 
 def test_the_page_refuses_the_targets_that_a_scenario_may_not_state():
-    assert (what_if._MOST_PARAMS, what_if._MOST_TOKENS) == (compile_._MOST_PARAMS, compile_._MOST_TOKENS)
+    scenario, problem, _ = entry(Scenario.from_dict(COST))
+    target = what_if.model_of(scenario, problem)["target"]
+    assert (target["most_params"], target["most_tokens"]) == (compile_.MOST_PARAMS, compile_.MOST_TOKENS)
 
 
 def test_only_what_moves_the_plan_is_a_slider():
@@ -373,18 +380,18 @@ def test_the_extension_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     opinions = other_laws(problem)
     for kind, start in ((".html", b"<!doctype html>"), (".pdf", b"%PDF-"), (".md", b"# test")):
         path = tmp_path / f"report{kind}"
-        write_report(path, scenario, problem, plan, opinions=opinions)
+        write_report(path, subject_of(scenario, problem, plan), opinions=opinions)
         assert path.read_bytes().startswith(start)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["report.html", "report.md", "report.pdf"]
     assert set(document.EXTENSIONS) == {".html", ".md", ".pdf"}
     with pytest.raises(InputError, match=r"one of \.html \.pdf \.md, not '\.docx'"):
-        write_report(tmp_path / "report.docx", scenario, problem, plan)
+        write_report(tmp_path / "report.docx", subject_of(scenario, problem, plan))
 
 
 def test_the_markdown_report_is_the_page_and_what_it_rests_on(tmp_path: Path):
     scenario, problem, plan = entry(Scenario.from_dict(changed(COST, name="a ``` b")))
     opinions = other_laws(problem)
-    text = report_markdown(scenario, problem, plan, opinions=opinions)
+    text = report_markdown(subject_of(scenario, problem, plan), opinions=opinions)
     assert text.startswith(markdown.page(plan, opinions, equivalent_size(problem)).rstrip("\n"))
     assert "## Assumptions" in text
     assert "## How to reproduce" in text
@@ -399,7 +406,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(page, "images", lambda _: ())
     scenario, problem, plan = entry(Scenario.from_dict(COST))
     with pytest.raises(InputError, match="cannot be written: No such file or directory"):
-        write_report(tmp_path / "nowhere" / "report.html", scenario, problem, plan)
+        write_report(tmp_path / "nowhere" / "report.html", subject_of(scenario, problem, plan))
 
 
 # PDF
@@ -468,7 +475,7 @@ def test_a_browser_that_fails_is_told_in_one_line(
     target = tmp_path / "report.pdf"
     target.write_bytes(b"the old one")
     with pytest.raises(InputError, match=said) as caught:
-        write_report(target, scenario, problem, plan)
+        write_report(target, subject_of(scenario, problem, plan))
     assert "\n" not in str(caught.value)
     assert target.read_bytes() == b"the old one"
 
@@ -601,7 +608,10 @@ def test_explore_serves_until_it_is_interrupted(plan_file: Path):
         body = connection.getresponse().read().decode()
         connection.close()
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=10)
+        try:
+            rest, errors = process.communicate(timeout=10)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert "what-if-model" in body
     assert rest == ""

@@ -93,7 +93,7 @@ def by_tokens(terms: Sequence[Term], point: Mapping[str, Array]) -> dict[float, 
         for name, power in term.powers.items():
             if name != "tokens":
                 value = value * np.power(point[name], power)
-        r = power_of(term, "tokens")
+        r = term.power("tokens")
         found[r] = found[r] + value if r in found else value
     return found
 
@@ -104,8 +104,3 @@ def paid(terms: Sequence[Term], point: Mapping[str, Array], tokens: Array) -> Ar
     for power, value in by_tokens(terms, point).items():
         total += value * tokens**power if power else value
     return total
-
-
-def power_of(term: Term, variable: str) -> float:
-    """Return the exponent of a variable in a term."""
-    return float(np.asarray(term.powers.get(variable, 0.0)))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from beyond_chinchilla.analyse.plan_block import cheapest, spend_ratio
-from beyond_chinchilla.analyse.risk.bills import Bills, check_sizes, paid, power_of, trained
+from beyond_chinchilla.analyse.risk.bills import Bills, check_sizes, paid, trained
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.batch import LawBatch
 from beyond_chinchilla.optimise.limits import Limit
@@ -201,7 +201,7 @@ class LifeWorlds:
 
     def __post_init__(self) -> None:
         for limit in self.block.limits:
-            powers = {power_of(term, "tokens") for term in limit.ratio.terms}
+            powers = {term.power("tokens") for term in limit.ratio.terms}
             if not powers <= {0.0, 1.0} and powers != {-1.0}:
                 raise InputError(f"limit {limit.label}: knows tokens to the power {powers}; a bill by size knows 0, 1")
 

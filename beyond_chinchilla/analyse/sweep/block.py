@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_chinchilla.analyse.plan_block import Cheapest, Method, Status, cheapest, rates_of, spend_ratio
+from beyond_chinchilla.analyse.plan_block import Cheapest, Method, Status, cheapest, spend_ratio
 from beyond_chinchilla.analyse.risk.worlds import BINDING as TOUCHES
 from beyond_chinchilla.analyse.risk.worlds import name_of
 from beyond_chinchilla.analyse.sweep.columns import BINDING, METHOD, WORD, Column
@@ -20,9 +20,10 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.optimise import universal
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.solver import solve
+from beyond_chinchilla.optimise.universal import rates_of
 from beyond_chinchilla.posynomial import Term
 from beyond_chinchilla.scenario.block import ProblemBlock, compile_block
-from beyond_chinchilla.scenario.compile import _MOST_PARAMS, _MOST_TOKENS, law_of, stated_loss
+from beyond_chinchilla.scenario.compile import MOST_PARAMS, MOST_TOKENS, law_of, stated_loss
 from beyond_chinchilla.scenario.field_at import Field
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.scenario.uncertainty import Draws
@@ -137,7 +138,7 @@ def _losses(law: LossLaw) -> tuple[float, float]:
     """Return the losses between which a scenario may state its target."""
     ends = [
         [float(law.compute_optimal(params=params).loss), float(law.compute_optimal(tokens=tokens).loss)]
-        for params, tokens in ((_MOST_PARAMS, _MOST_TOKENS), (1.0, 1.0))
+        for params, tokens in ((MOST_PARAMS, MOST_TOKENS), (1.0, 1.0))
     ]
     # Rounding at the ends is no reason to refuse.
     return max(ends[0]) * (1.0 - 1e-12), min(ends[1]) * (1.0 + 1e-12)
@@ -226,7 +227,7 @@ def _sum(terms: Sequence[Term], N: Array, D: Array) -> Any:
     for term in terms:
         value: Any = np.asarray(term.coefficient, dtype=float)
         for name, x in (("params", N), ("tokens", D)):
-            power = float(np.asarray(term.powers.get(name, 0.0)))
+            power = term.power(name)
             if power:
                 value = value * (x if power == 1.0 else x**power)
         total = total + value

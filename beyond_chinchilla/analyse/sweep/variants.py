@@ -13,7 +13,7 @@ from beyond_chinchilla.analyse.sweep.axes import written
 from beyond_chinchilla.analyse.variation import value_at
 from beyond_chinchilla.errors import BeyondChinchillaError, InputError, ScenarioError, printable
 from beyond_chinchilla.optimise.solver import solve
-from beyond_chinchilla.scenario.block import _READ, _takes_array, compile_block
+from beyond_chinchilla.scenario.block import READ, compile_block, takes_array
 from beyond_chinchilla.scenario.document import Document, override
 from beyond_chinchilla.scenario.field_at import Field
 from beyond_chinchilla.scenario.load import Scenario, check
@@ -91,9 +91,9 @@ def parted(fields: Sequence[Field], scenario: Scenario) -> tuple[tuple[Field, ..
     own: list[Field] = []
     numbers: list[Field] = []
     for field in fields:
-        if not by_month and field.keys[0] not in (*_READ, "objective"):
+        if not by_month and field.keys[0] not in (*READ, "objective"):
             raise InputError(f"{field.dotted}: moves nothing over the life; it needs demand by month")
-        arrays = field.kind is not None and (by_month or _takes_array(field.keys))
+        arrays = field.kind is not None and (by_month or takes_array(field.keys))
         (numbers if arrays else own).append(field)
     return tuple(own), tuple(numbers)
 

@@ -20,15 +20,14 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.posynomial import Posynomial
-from beyond_chinchilla.scenario.fields import MOST, chip_of
+from beyond_chinchilla.scenario.compile import MOST_PARAMS, MOST_TOKENS
+from beyond_chinchilla.scenario.fields import LEAST, MOST, chip_of
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.units import format_amount
 
 OWN_LAW = "scenario"
-# What a scenario may ask for, by its schema: smaller and larger numbers are refused.
-_LEAST_NUMBER, _LEAST_SHARE = 1e-18, 1e-9
-# Compute-optimal models beyond these are refused as targets, as `scenario.compile` does.
-_MOST_PARAMS, _MOST_TOKENS = 1e18, 1e24
+# Of a slider of shares, which a scenario holds above 0.
+_LEAST_SHARE = 1e-9
 _TARGET_SPAN = 30.0
 _FLAT = 1e-12
 
@@ -69,7 +68,7 @@ class Slider:
             "share": self.share,
             "low": self.value / self.span,
             "high": min(self.value * self.span, most),
-            "least": _LEAST_SHARE if self.share else _LEAST_NUMBER,
+            "least": _LEAST_SHARE if self.share else LEAST,
             "most": most,
         }
 
@@ -190,7 +189,7 @@ def _terms(
             scale = _scale(slider, ratio)
             if scale is not None:
                 scales.append({**scale, "power": sign * scale["power"]})
-        powers = {name: sign * float(np.asarray(term.powers.get(name, 0.0))) for name in ("params", "tokens")}
+        powers = {name: sign * term.power(name) for name in ("params", "tokens")}
         yield {"label": term.label, "coefficient": factor * coefficient**sign, **powers, "scales": scales}
 
 
@@ -258,5 +257,5 @@ def _target(scenario: Scenario, problem: Problem) -> dict[str, Any]:
         found |= {"way": "model", "loss": round(problem.target_loss, 4)}
         found["model"] = {"params": params, "tokens": tokens, "title": title}
     middle = found["chinchilla"]
-    found |= {"low": middle / _TARGET_SPAN, "high": middle * _TARGET_SPAN, "least": _LEAST_NUMBER, "most": MOST}
-    return found | {"most_params": _MOST_PARAMS, "most_tokens": _MOST_TOKENS}
+    found |= {"low": middle / _TARGET_SPAN, "high": middle * _TARGET_SPAN, "least": LEAST, "most": MOST}
+    return found | {"most_params": MOST_PARAMS, "most_tokens": MOST_TOKENS}
