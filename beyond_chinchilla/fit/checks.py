@@ -23,6 +23,8 @@ SMALLEST_MODEL = 1e4
 RATIOS = (1e-3, 1e7)
 # In nats or bits no token costs more than ln(vocabulary), but percentages do.
 LARGEST_LOSS = 20.0
+# No unit makes more or less of any quantity of a run; beyond them ratios and powers overflow.
+_LEAST, _MOST = 1e-12, 1e40
 # Runs that are compared with each other to see whether losses fall.
 COMPARED = 500
 
@@ -30,7 +32,7 @@ COMPARED = 500
 def find_faults(
     checked: Sequence[tuple[str, Array]], known: Mapping[str, Mapping[int, tuple[str, str]]]
 ) -> dict[int, tuple[str, str]]:
-    """Return reason and detail of each row that is not finite and positive in every quantity.
+    """Return reason and detail of each row that is not positive, and of this world, in every quantity.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def find_faults(
     aside: dict[int, tuple[str, str]] = {}
     for role, values in checked:
         faults = known.get(role, {})
-        for i in np.flatnonzero(~(np.isfinite(values) & (values > 0))).tolist():
+        for i in np.flatnonzero(~((values >= _LEAST) & (values <= _MOST))).tolist():
             if i not in aside:
                 reason, detail = faults.get(i) or _fault(float(values[i]))
                 aside[i] = f"{role.replace('_', ' ')} {reason}", detail
@@ -52,7 +54,9 @@ def find_faults(
 def _fault(value: float) -> tuple[str, str]:
     if math.isnan(value):
         return "missing", ""
-    return ("infinite", "") if value == math.inf else ("not positive", f"{value:g}")
+    if value == math.inf:
+        return "infinite", ""
+    return ("not positive" if value <= 0.0 else "out of this world"), f"{value:g}"
 
 
 def find_duplicates(N: Array, D: Array, loss: Array, among: NDArray[np.intp]) -> list[tuple[int, int]]:

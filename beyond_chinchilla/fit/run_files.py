@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,16 +122,23 @@ def _read_text(text: str, place: str, score: Score, kind: str) -> Table:
         return Table(names, lambda _: [], np.arange(0), place)
     try:
         # One column too many: a delimiter at the end of each row is harmless, another cell is not.
-        frame = pd.read_csv(
-            io.StringIO(text[start:]),
-            sep=delimiter,
-            header=None,
-            names=list(range(len(names) + 1)),
-            index_col=False,
-            dtype=str,
-            na_filter=False,
-            skip_blank_lines=False,
-        )
+        with warnings.catch_warnings():
+            # Of a first row that is wider still, pandas would drop the rest.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                io.StringIO(text[start:]),
+                sep=delimiter,
+                header=None,
+                names=list(range(len(names) + 1)),
+                index_col=False,
+                dtype=str,
+                na_filter=False,
+                skip_blank_lines=False,
+            )
+    except pd.errors.ParserWarning:
+        rows = csv.reader(io.StringIO(text[start:]), delimiter=delimiter)
+        row, cells = next((at, len(cells)) for at, cells in enumerate(rows, header_row + 1) if len(cells) > len(names))
+        raise _too_wide(place, row, cells, len(names)) from None
     except (ValueError, OverflowError, MemoryError) as error:  # ParserError is a ValueError
         match = re.search(r"Expected \d+ fields in line (\d+), saw (\d+)", str(error))
         if match is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,9 @@ def figures(result: Result) -> list[dict[str, Any]]:
     spread = {} if bootstrap is None else {each["flops"]: each for each in _drawn(bootstrap)["tokens_per_param"]}
     for flops in at:
         best = law.compute_optimal(flops=flops)
+        # A law of next to no slope has no best size.
+        if not (math.isfinite(best.params) and best.params > sys.float_info.min and math.isfinite(best.tokens)):
+            continue
         low, high = spread[flops]["interval"] if flops in spread else (None, None)
         rows.append(
             {
