@@ -200,6 +200,22 @@ class Posynomial:
                 raise InputError(f"term '{term.label}' has {variable} to the power {power}: cannot substitute a sum")
         return Posynomial(tuple(terms), self.unit)
 
+    def hold(self, numbers: Mapping[str, ArrayLike]) -> Posynomial:
+        """Return the posynomial with some variables held at numbers.
+
+        >>> cost = monomial("decode", 2.0, {"params": 1, "samples": 1})
+        >>> float(cost.hold({"samples": 8.0}).terms[0].coefficient)
+        16.0
+        """
+        if not numbers:
+            return self
+        terms = []
+        for term in self.terms:
+            factor = math.prod(np.power(numbers[name], power) for name, power in term.powers.items() if name in numbers)
+            powers = {name: power for name, power in term.powers.items() if name not in numbers}
+            terms.append(replace(term, coefficient=np.multiply(term.coefficient, factor)[()], powers=powers))
+        return Posynomial(tuple(terms), self.unit)
+
     def totals(self, point: Mapping[str, ArrayLike]) -> dict[str, float]:
         """Return label and value at one point; terms that share a label are added up."""
         totals: dict[str, float] = {}
