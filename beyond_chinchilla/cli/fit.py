@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -49,6 +50,13 @@ if TYPE_CHECKING:
 @click.option("--suggest", "suggested", type=int, metavar="COUNT", help="Suggest so many further runs; needs --budget.")
 @click.option("--budget", metavar="FLOP", help="Of the suggested runs together: 1e20.")
 @click.option("--for", "target", metavar="FLOP", help="Compute at which they narrow the best size; by default 5.76e23.")
+@click.option("--thinking", is_flag=True, help="Fit + G k^-g as well, k the samples or reasoning tokens per request.")
+@click.option("--base-law", metavar="LAW", help="Hold A, alpha, B, beta of this law (name or JSON).")
+@click.option("--repetition", is_flag=True, help="Fit R_D and R_N of repeated tokens instead, on a base law.")
+@click.option("--hold", multiple=True, metavar="NAME=NUMBER", help="With --repetition: hold R_N or R_D.")
+@click.option("--downstream", is_flag=True, help="Fit a map from loss to error on a suite of tasks, by least squares.")
+@click.option("--error-column", metavar="NAME", help="With --downstream: errors; or --score-column.")
+@click.option("--score-column", metavar="NAME", help="With --downstream: scores, 1 - error.")
 @click.option("--force", is_flag=True, help="Exit 0 and write the law even if the verdict is 'do not use'.")
 @click.option("--name", help="Of the law; by default the file's.")
 @plotting.plot_option(FIT_NAMES)
@@ -70,6 +78,13 @@ def command(
     suggested: int | None,
     budget: str | None,
     target: str | None,
+    thinking: bool,
+    base_law: str | None,
+    repetition: bool,
+    hold: tuple[str, ...],
+    downstream: bool,
+    error_column: str | None,
+    score_column: str | None,
     force: bool,
     name: str | None,
     plot: str | None,
@@ -88,6 +103,9 @@ def command(
     bc-opt fit runs.csv --by-max-tokens-per-param 50,100,250
     bc-opt fit runs.csv --suggest 5 --budget 1e20
     bc-opt fit runs.csv --plot profile -o profile.svg
+    bc-opt fit scores.csv --thinking -o law.json
+    bc-opt fit epochs.csv --repetition --hold R_N=5.31
+    bc-opt fit models.csv --downstream --score-column average -o suite.json
     """
     from beyond_chinchilla.fit.filters import filter_runs
     from beyond_chinchilla.fit.runs import read_runs
@@ -105,16 +123,58 @@ def command(
     if drawing is not None and (wanted is not None or bounds is not None):
         option = "--suggest" if wanted is not None else "--by-max-tokens-per-param"
         raise InputError(f"{option}: no place for that in a picture; leave out --plot")
-    read = filter_runs(
-        read_runs(runs, columns=_columns(columns), loss_unit=loss_unit, sheet=sheet),
+    sift = partial(
+        filter_runs,
         max_tokens_per_param=None if most is None else _number("--max-tokens-per-param", most),
         min_flops=None if min_flops is None else _number("--min-flops", min_flops),
         drop_highest_loss=drop,
     )
+    label = name or printable(Path(runs).name.split(".")[0]) or "fit"
+    if downstream or error_column is not None or score_column is not None:
+        from beyond_chinchilla.cli import fit_downstream
+
+        idle: dict[str, object] = {"--by-max-tokens-per-param": bounds, "--suggest": wanted, "--plot": drawing}
+        idle |= {"--irreducible": irreducible, "--max-tokens-per-param": most, "--min-flops": min_flops}
+        idle |= {"--drop-highest-loss": drop, "--thinking": thinking, "--repetition": repetition, "--tied": tied}
+        idle |= {"--base-law": base_law, "--hold": hold}
+        fit_downstream.check(downstream, (error_column, score_column), [key for key, value in idle.items() if value])
+        pairs = fit_downstream.read(runs, _columns(columns), loss_unit, sheet, error_column, score_column)
+        fit_downstream.fit(
+            pairs,
+            fit_downstream.DownstreamOptions(bootstraps=bootstraps, seed=seed, force=force, name=label),
+            chosen,
+            output,
+        )
+        return
+    if repetition or hold:
+        from beyond_chinchilla.cli import fit_repetition
+
+        clash = {"--by-max-tokens-per-param": bounds is not None, "--suggest": wanted is not None}
+        clash |= {"--plot": drawing is not None, "--thinking": thinking, "--tied": tied}
+        fit_repetition.check(repetition, hold, [option for option, is_given in clash.items() if is_given])
+        stated = fit_repetition.RepetitionOptions(
+            objective=objective, irreducible=held, base_law=base_law, hold=fit_repetition.parse_hold(hold),
+            bootstraps=bootstraps, seed=seed, force=force, name=label,
+        )  # fmt: skip
+        repeated = fit_repetition.read(runs, _columns(columns), loss_unit, sheet, sift)
+        fit_repetition.fit(repeated, stated, chosen, output)
+        return
+    if thinking or base_law is not None:
+        from beyond_chinchilla.cli import fit_thinking
+
+        asked = {"--by-max-tokens-per-param": bounds, "--suggest": wanted, "--plot": drawing}
+        fit_thinking.check(thinking, base_law, [option for option, value in asked.items() if value is not None])
+        scored = fit_thinking.read(runs, _columns(columns), loss_unit, sheet, sift)
+        options = fit_thinking.ThinkingOptions(
+            objective=objective, tied=tied, irreducible=held, base_law=base_law, bootstraps=bootstraps, seed=seed,
+            force=force, name=label,
+        )  # fmt: skip
+        fit_thinking.fit(scored, options, chosen, output)
+        return
+    read = sift(read_runs(runs, columns=_columns(columns), loss_unit=loss_unit, sheet=sheet))
     if bounds is not None:
         _compare(read, bounds, (objective, tied, held), chosen, output)
         return
-    label = name or printable(Path(runs).name.split(".")[0]) or "fit"
     with Progress("fitting from 4500 starts") as progress:
         result = _fit(read, (objective, tied, held), label, bootstraps, seed, force, progress)
         if wanted is not None and (force or result.diagnosis.verdict != "do not use"):

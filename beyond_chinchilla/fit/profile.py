@@ -98,6 +98,7 @@ def profile(fit: Fit, parameter: str, *, level: float = LEVEL, points: int = 41)
     centre = math.exp(best[which]) if straight else float(best[which])
     reach = np.full(2, 4.0 * deviation * (centre if straight else 1.0))
     half = points // 2
+    scale = deviance_scale(fit.residuals, fit.free, fit.delta)
     for _ in range(6):
         if straight:
             reach[0] = min(reach[0], centre)
@@ -113,7 +114,7 @@ def profile(fit: Fit, parameter: str, *, level: float = LEVEL, points: int = 41)
             constraint=fit.constraint.also(condition, inner[None, :]),
             widest=min(3.0 * fit.core_delta, UNLIMITED),
         )
-        deviance = _scale(fit) * np.maximum(found.objective - fit.objective, 0.0)
+        deviance = scale * np.maximum(found.objective - fit.objective, 0.0)
         short = deviance[[0, -1]] < limit
         bounded = straight and reach[0] >= centre
         if not (short[1] or (short[0] and not bounded)):
@@ -151,16 +152,15 @@ def _direction(fit: Fit, which: int) -> tuple[Array, float]:
     return covariance[:, which] / covariance[which, which], noise * math.sqrt(covariance[which, which])
 
 
-def _scale(fit: Fit) -> float:
-    """Return what turns a rise of the objective into a deviance."""
-    residuals, free = fit.residuals, fit.free
+def deviance_scale(residuals: Array, free: int, delta: float) -> float:
+    """Return what turns a rise of the objective into a deviance, from residuals with so many parameters fitted."""
     spare = residuals.size - free
-    power = float(np.sum(np.clip(residuals, -fit.delta, fit.delta) ** 2)) / spare
+    power = float(np.sum(np.clip(residuals, -delta, delta) ** 2)) / spare
     # Silverman's width from the quartiles, as outliers must not stretch it.
     width = 1.48 * float(np.median(np.abs(residuals))) * math.pow(residuals.size, -0.2)
-    window = max(fit.delta, width)
+    window = max(delta, width)
     inside = int(np.count_nonzero(np.abs(residuals) <= window)) - free
-    slope = max(inside, 1) / spare * min(1.0, fit.delta / window)
+    slope = max(inside, 1) / spare * min(1.0, delta / window)
     return 2.0 * slope / max(power, 1e-300)
 
 

@@ -1,0 +1,1 @@
+"""From pairs of loss and error to the map between them."""

@@ -1,0 +1,1 @@
+"""From runs that repeat their data to what repeated tokens are worth."""

@@ -1,0 +1,1 @@
+"""From scores at several numbers of samples to the law of thinking at inference."""
