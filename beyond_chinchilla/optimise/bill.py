@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from beyond_chinchilla.costs.mixture import Mixture, Touching
 from beyond_chinchilla.posynomial import Posynomial
 
 # Variables of a plan beside its size and tokens.
@@ -30,6 +31,15 @@ class Bill(Protocol):
         ...
 
     @property
+    def mixture(self) -> Mixture | None:
+        """The mixture of experts that is served: a relation then stands for what a batch touches. None if dense."""
+        ...
+
+    def touching(self, share: Touching) -> Bill:
+        """Return the bill whose relations take this for the share of the experts that a batch touches."""
+        ...
+
+    @property
     def shift(self) -> float:
         """What is added to the bill so that no piece has a negative constant [USD], >= 0."""
         ...
@@ -37,6 +47,10 @@ class Bill(Protocol):
     @property
     def is_linear(self) -> bool:
         """Whether there is a single piece."""
+        ...
+
+    def hold(self, numbers: Mapping[str, float]) -> Bill:
+        """Return the bill with what it knows of other variables, such as ``aspect``, held at numbers."""
         ...
 
     def scaled(self, factor: float) -> Bill:

@@ -41,6 +41,8 @@ class ChoiceRow:
         Total parameters and training tokens of its plan.
     variables : mapping of str to float
         How that is served.
+    total_params : float or None
+        All parameters of a mixture of experts; None of a dense model.
     reason : str
         Why there is no plan, in one line.
     """
@@ -53,6 +55,7 @@ class ChoiceRow:
     tokens: float | None = None
     variables: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+    total_params: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON holds it."""
@@ -65,7 +68,7 @@ class ChoiceRow:
             "tokens": self.tokens,
             "variables": dict(self.variables),
             "reason": self.reason,
-        }
+        } | ({} if self.total_params is None else {"total_params": self.total_params})
 
 
 @dataclass(frozen=True)
@@ -158,11 +161,12 @@ def sketch(problems: Callable[[Sequence[str]], Sequence[Labelled]], like: Plan, 
 
 
 def _try(label: str, problem: Problem, method: str) -> _Tried:
-    reason = impossible(problem)
+    # What is told without a solver is told of plain laws.
+    reason = "" if problem.is_extended else impossible(problem)
     if reason:
         return _Tried(label, problem, status="infeasible", reason=reason)
     try:
-        free = unbudgeted(problem)
+        free = None if problem.is_extended else unbudgeted(problem)
         located = locate(problem if free is None else free, method)
         if free is not None and located.found:
             reason = over_budget(problem, located)
@@ -171,7 +175,7 @@ def _try(label: str, problem: Problem, method: str) -> _Tried:
         return _Tried(label, problem, status="failed", reason=str(error))
     if reason or not located.found:
         return _Tried(label, problem, status="infeasible", reason=reason)
-    best = assess(problem, located.params, located.tokens, located.variables)
+    best = assess(located.settled or problem, located.params, located.tokens, located.variables)
     return _Tried(label, problem, located, best)
 
 
@@ -215,6 +219,7 @@ def _row(one: _Tried, least: float) -> ChoiceRow:
         params=one.best.params,
         tokens=one.best.tokens,
         variables=dict(one.best.variables),
+        total_params=one.best.total_params,
     )
 
 

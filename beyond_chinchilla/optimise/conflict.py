@@ -111,7 +111,7 @@ def smallest_conflict(problem: Problem, feasible: Feasible) -> tuple[Limit, ...]
         limits = tuple(limit for group in some for limit in group)
         return not feasible(replace(problem, limits=limits))
 
-    for size in (1,) if problem.is_codesign else (1, 2, 3):
+    for size in (1,) if problem.is_codesign or problem.levers else (1, 2, 3):
         for some in combinations(groups.values(), size):
             if excludes(some):
                 return tuple(limit for group in some for limit in group)
@@ -133,7 +133,7 @@ def _bound(limit: Limit) -> tuple[str, float]:
 
 def least_loss(problem: Problem, feasible: Feasible) -> float | None:
     """Return the least loss within the limits [nats/token], by bisection; None if they exclude each other."""
-    if problem.is_codesign:
+    if problem.is_codesign and not problem.is_extended:
         from beyond_chinchilla.optimise import codesign
 
         return codesign.least_loss(problem)
@@ -169,7 +169,7 @@ def _excluded(problem: Problem, limits: Sequence[Limit], feasible: Feasible) -> 
 def _relief(problem: Problem, limit: Limit, feasible: Feasible) -> float | None:
     """Return the nearest bound of one limit at which a plan exists; None if it cannot help alone."""
     sign = 1.0 if limit.side == "max" else -1.0
-    if problem.is_codesign:
+    if problem.is_codesign and not problem.is_extended:
         from beyond_chinchilla.optimise import codesign
 
         needed = codesign.least_slack(problem, [_bound(other) == _bound(limit) for other in problem.limits])

@@ -10,7 +10,7 @@ import numpy as np
 
 from beyond_chinchilla.errors import InputError, SolverError, UnboundedError, nearest
 from beyond_chinchilla.optimise import universal
-from beyond_chinchilla.optimise.bill import SERVING
+from beyond_chinchilla.optimise.bill import BATCH, SERVING
 from beyond_chinchilla.optimise.kkt import Certificate
 from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.plan import Candidate
@@ -26,6 +26,8 @@ def locate(problem: Problem, method: str = "auto") -> Located:
     """Return the optimum alone; `solve` adds the proof, the bill and what drives it. Raises as `solve` does."""
     if method not in METHODS:
         raise InputError(f"no method '{method}'; {nearest(method, METHODS)}")
+    if problem.is_extended:
+        return _extended(problem, method)
     if problem.is_codesign:
         return _codesigned(problem, method)
     if method == "direct":
@@ -49,6 +51,13 @@ def locate(problem: Problem, method: str = "auto") -> Located:
 
 def has_plan(problem: Problem) -> bool:
     """Say whether any plan keeps all limits."""
+    if problem.is_extended:
+        from beyond_chinchilla.optimise.past import extended
+
+        with np.errstate(all="ignore"):
+            return extended.has_plan(problem, locate)
+    if problem.mixture is not None:
+        return locate(problem).found
     if problem.is_codesign:
         from beyond_chinchilla.optimise import codesign
 
@@ -71,7 +80,8 @@ def verify(problem: Problem) -> dict[str, float]:
         if not (reference.found and other.found):
             differences[method] = 0.0 if reference.found == other.found else math.inf
             continue
-        differences[method] = abs(_log_cost(problem, other) - _log_cost(problem, reference))
+        costs = [log_cost(one.settled or problem, one) for one in (other, reference)]
+        differences[method] = abs(costs[0] - costs[1])
     return differences
 
 
@@ -82,13 +92,16 @@ def unlimited(problem: Problem) -> Problem:
 
 def savings(problem: Problem, located: Located) -> float:
     """Return 1 - least cost / cost of the compute-optimal model of equal loss; negative where limits cost more."""
+    if located.settled is not None:
+        best = assess(located.settled, located.params, located.tokens, located.variables)
+        return saved_of(best, chinchilla(problem, located.held))
     if problem.bill is not None or problem.is_codesign:
         return saved_of(assess(problem, located.params, located.tokens, located.variables), chinchilla(problem))
     if located.log_ratio is not None:
         return -math.expm1(located.log_ratio)
     point = problem.law.compute_optimal(loss=problem.target_loss)
     start = Located(float(point.params), float(point.tokens), "")
-    return -math.expm1(_log_cost(problem, located) - _log_cost(problem, start))
+    return -math.expm1(log_cost(problem, located) - log_cost(problem, start))
 
 
 def saved_of(best: Candidate, baseline: Candidate) -> float:
@@ -145,7 +158,15 @@ def assess(problem: Problem, N: float, D: float, variables: Mapping[str, float] 
         breaks=problem.broken(point),
         variables=dict(variables),
         nominal_terms=nominal,
+        total_params=total_params(problem, N),
     )
+
+
+def total_params(problem: Problem, N: float) -> float | None:
+    """Return all parameters of a mixture of experts of N active ones; None of a dense model."""
+    if problem.experts is None or problem.experts.count == 1:
+        return None
+    return problem.experts.total_params(N)
 
 
 def _sum(terms: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
@@ -163,6 +184,14 @@ def run_at_best(problem: Problem, N: float, D: float, *, limited: bool = True) -
     """
     if not problem.further:
         return {}
+    if problem.mixture is not None:
+        from beyond_chinchilla.optimise.past import touched
+
+        problem = touched.settled_at(problem, lambda part: _run(part, N, D, limited=limited)[BATCH])
+    return _run(problem, N, D, limited=limited)
+
+
+def _run(problem: Problem, N: float, D: float, *, limited: bool) -> dict[str, float]:
     from beyond_chinchilla.optimise.operation import Operations
 
     memory = [ratio for limit, ratio in zip(problem.limits, problem.ratios, strict=True) if limit.label == MEMORY]
@@ -174,7 +203,26 @@ def run_at_best(problem: Problem, N: float, D: float, *, limited: bool = True) -
     return Operations(problem.operating_bill, problem.physics).knee(N, D).variables
 
 
+def _extended(problem: Problem, method: str) -> Located:
+    from beyond_chinchilla.optimise.past import extended
+
+    # A search within a search takes seconds, and what is searched is known to few digits: several are one program.
+    several = len(problem.levers) + (problem.repetition is not None) > 1
+    at_once = method == "gp" or (method == "auto" and several)
+    # Tangents at either end of a search overflow; what comes of them has a status.
+    with np.errstate(all="ignore"):
+        return extended.locate(problem, lambda part: locate(part, method), at_once=at_once)
+
+
 def _codesigned(problem: Problem, method: str) -> Located:
+    if problem.mixture is None:
+        return _one_program(problem, method)
+    from beyond_chinchilla.optimise.past import touched
+
+    return touched.locate(problem, lambda part: _one_program(part, method))
+
+
+def _one_program(problem: Problem, method: str) -> Located:
     from beyond_chinchilla.optimise import codesign, direct
 
     if method == "direct":
@@ -226,7 +274,9 @@ def _by_gp(problem: Problem) -> Located:
     from beyond_chinchilla.optimise import gp
 
     point = problem.law.compute_optimal(loss=problem.target_loss)
-    start = {"params": math.log(point.params), "tokens": math.log(point.tokens)}
+    sizes = {"params": float(point.params), "tokens": float(point.tokens)}
+    # Tangents of a law may have no such point.
+    start = {name: math.log(value) for name, value in sizes.items() if 0.0 < value < math.inf}
     found = gp.solve_gp(problem.counted_cost, [problem.target, *problem.ratios], start)
     if found.status == "infeasible":
         return Located(math.nan, math.nan, "gp")
@@ -237,7 +287,8 @@ def _by_gp(problem: Problem) -> Located:
     return Located(math.exp(found.logs["params"]), math.exp(found.logs["tokens"]), "gp")
 
 
-def _log_cost(problem: Problem, located: Located) -> float:
+def log_cost(problem: Problem, located: Located) -> float:
+    """Return ln of what a located plan costs, before GPUs are rounded up."""
     if problem.is_codesign:
         from beyond_chinchilla.optimise.direct import bill_of
 
@@ -247,11 +298,26 @@ def _log_cost(problem: Problem, located: Located) -> float:
     )
 
 
-def chinchilla(problem: Problem) -> Candidate:
+def chinchilla(problem: Problem, values: Mapping[str, float] | None = None) -> Candidate:
     """Return the compute-optimal model of the target under the problem's demand and prices.
 
-    It ignores the limits; how it is run keeps the memory, if the model fits at all.
+    It ignores the limits; how it is run keeps the memory, if the model fits at all. Under a law past Chinchilla
+    it is the model of least training compute, levers at their baselines, or at `values` by kind where those do not
+    reach the target; where nothing reaches it, that of the plain law.
     """
+    if problem.is_extended:
+        from beyond_chinchilla.optimise.past import extended
+        from beyond_chinchilla.optimise.past.held import held
+
+        found = extended.compute_optimal(problem, locate, values or {})
+        asked = extended.asked_of(problem, found) if found.found else None
+        if asked is not None:
+            N, D = found.params, found.tokens
+            best = assess(asked, N, D, run_at_best(asked, N, D, limited=False))
+            return replace(best, breaks=tuple(label for label in best.breaks if label not in found.held))
+        ends = {lever.kind: lever.high for lever in problem.levers if lever.variable}
+        problem = held(replace(problem, repetition=None), ends) or problem
+        problem = replace(problem, levers=(), repetition=None)
     point = problem.law.compute_optimal(loss=problem.target_loss)
     N, D = float(point.params), float(point.tokens)
     return assess(problem, N, D, run_at_best(problem, N, D, limited=False))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from beyond_chinchilla.posynomial import Posynomial
+
+if TYPE_CHECKING:
+    from beyond_chinchilla.optimise.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class Located:
         The pieces of the serving bill that prove the plan.
     multipliers : tuple of float
         Of the program with those pieces, where the solver knows them; the last may be left out.
+    settled : Problem or None
+        Under a law past Chinchilla: the ordinary problem whose optimum this is.
+    held : mapping of str to float
+        The numbers at which its levers are held there, by kind.
     """
 
     params: float
@@ -38,6 +46,8 @@ class Located:
     variables: Mapping[str, float] = field(default_factory=dict)
     pieces: tuple[Posynomial, ...] = ()
     multipliers: tuple[float, ...] = ()
+    settled: Problem | None = None
+    held: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def found(self) -> bool:

@@ -10,6 +10,7 @@ from beyond_chinchilla.optimise.bill import SERVING
 from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.operation import Operations
+from beyond_chinchilla.optimise.past.touched import hopeful
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.units import format_number
@@ -25,6 +26,11 @@ def impossible(problem: Problem) -> str:
     size: what it breaks is broken by all. So does the serving bill, which knows no tokens. What grows with size and
     tokens has its least on the curve of the target, term by term.
     """
+    return broken_outright(hopeful(problem))
+
+
+def broken_outright(problem: Problem) -> str:
+    """Return what `impossible` does, of a problem whose relations are as they stand."""
     smallest = float((problem.law.A / problem.reducible) ** (1.0 / problem.law.alpha))
     physics = [row for row in problem.physics if _grows(row)]
     limits = [

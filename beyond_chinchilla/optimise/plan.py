@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from beyond_chinchilla.optimise.conflict import Conflict
     from beyond_chinchilla.optimise.launch import Launch
     from beyond_chinchilla.optimise.limits import LimitRow
+    from beyond_chinchilla.optimise.past.effect import Effect
+    from beyond_chinchilla.optimise.problem import Problem
 
 SCHEMA = "beyond-chinchilla/plan/1"
 
@@ -26,7 +28,7 @@ class Candidate:
     Attributes
     ----------
     params : float
-        Total parameters.
+        Total parameters; the active ones of a mixture of experts.
     tokens : float
         Training tokens.
     loss : float
@@ -43,6 +45,8 @@ class Candidate:
         How it is served: ``batch`` and ``step_time`` [s], where these are chosen.
     nominal_terms : mapping of str to float or None
         The bill undiscounted; None where it is not known.
+    total_params : float or None
+        All parameters of a mixture of experts; None of a dense model.
     """
 
     params: float
@@ -55,6 +59,7 @@ class Candidate:
     breaks: tuple[str, ...] = ()
     variables: Mapping[str, float] = field(default_factory=dict)
     nominal_terms: Mapping[str, float] | None = None
+    total_params: float | None = None
 
     @property
     def total(self) -> float:
@@ -84,6 +89,8 @@ class Candidate:
             "unit": self.unit,
             "terms": [{"label": label, "value": value} for label, value in self.terms.items()],
         }
+        if self.total_params is not None:
+            record["total_params"] = self.total_params
         if self.variables:
             record["variables"] = dict(self.variables)
         if self.nominal_terms is not None:
@@ -139,6 +146,11 @@ class Plan:
         All combinations, the chosen one first.
     launch : Launch or None
         When serving starts, where that follows from the training.
+    effects : tuple of Effect
+        What laws past Chinchilla say of the plan. Its `law` is the plain one that they extend; ``settled.law`` the one
+        that they leave where the plan lies.
+    settled : Problem or None
+        Under such laws: the ordinary problem whose optimum the plan is, for who continues from it.
     """
 
     name: str
@@ -163,6 +175,8 @@ class Plan:
     choice: str = ""
     choices: tuple[ChoiceRow, ...] = ()
     launch: Launch | None = None
+    effects: tuple[Effect, ...] = ()
+    settled: Problem | None = field(default=None, repr=False)
 
     @property
     def savings(self) -> float:
@@ -205,6 +219,8 @@ class Plan:
             record["choices"] = [row.to_dict() for row in self.choices]
         if self.launch is not None:
             record["launch"] = self.launch.to_dict()
+        if self.effects:
+            record["effects"] = {effect.kind: effect.to_dict() for effect in self.effects}
         return record
 
     def to_frame(self) -> pd.DataFrame:

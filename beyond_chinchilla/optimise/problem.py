@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.loss_law import LossLaw
@@ -15,8 +16,16 @@ from beyond_chinchilla.optimise.universal import rates_of
 from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.units import format_number
 
+if TYPE_CHECKING:
+    from beyond_chinchilla.costs.mixture import Mixture
+    from beyond_chinchilla.laws.experts import Experts
+    from beyond_chinchilla.laws.lever import Lever
+    from beyond_chinchilla.laws.repetition import Repetition
+
 # Far beyond any load: there the bill has left its floors and commitments behind.
 _FAR = 1e9
+# No model has e^100 parameters.
+_LARGEST = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +59,14 @@ class Problem:
         What serving costs, convex and linear between its kinks.
     nominal_cost : Posynomial, optional
         The training side undiscounted.
+    levers : tuple of Lever
+        What laws past Chinchilla add to the law, a further number each; bill and limits may know these numbers.
+    repetition : Repetition, optional
+        What the law loses where unique tokens are few.
+    experts : Experts, optional
+        Of a mixture: how many experts the law is of. Its parameters, and so ``params``, are then the active ones.
+    target_law : LossLaw, optional
+        Under which a size states a target, where that is not `law`: that of dense models in full precision, say.
 
     Raises
     ------
@@ -70,8 +87,17 @@ class Problem:
     relations: tuple[Posynomial, ...] = ()
     bill: Bill | None = None
     nominal_cost: Posynomial | None = None
+    levers: tuple[Lever, ...] = ()
+    repetition: Repetition | None = None
+    experts: Experts | None = None
+    target_law: LossLaw | None = None
 
     def __post_init__(self) -> None:
+        if self.is_extended and (self.law.counts != "total" or self.law.power != 1.0):
+            raise InputError(
+                f"{self.name}: laws past Chinchilla extend L = E + A N^-alpha + B D^-beta in total parameters; law "
+                f"{self.law.name} has another form"
+            )
         if not (math.isfinite(self.target_loss) and self.target_loss > self.law.E):
             raise InputError(below_floor(self.law, self.target_loss))
         _ = self.physics, self.counted_cost, self.ratios, self.far
@@ -124,6 +150,16 @@ class Problem:
         return tuple(name for name in names if name not in ("params", "tokens"))
 
     @property
+    def is_extended(self) -> bool:
+        """Whether the law is more than a plain one; see `optimise.past.extended`."""
+        return bool(self.levers) or self.repetition is not None
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The mixture of experts that is served in batches, see `optimise.past.touched`; None of a dense model."""
+        return None if self.bill is None else self.bill.mixture
+
+    @property
     def has_kinks(self) -> bool:
         """Whether the serving bill has several pieces."""
         return self.bill is not None and not self.bill.is_linear
@@ -143,7 +179,9 @@ class Problem:
         """The piece of the serving bill under a load beyond any floor: the only one of a bill without kinks."""
         if self.bill is None:
             return self.training
-        smallest = float(self.law.total_params((self.law.A / self.reducible) ** (1.0 / self.law.alpha)))
+        # A law that touches another one far from any plan may put this beyond all numbers, or next to nothing.
+        least = math.log(self.law.A / self.reducible) / self.law.alpha
+        smallest = float(self.law.total_params(math.exp(min(max(least, 0.0), _LARGEST))))
         point = {"params": smallest, "tokens": 1.0, **self.bill.start(smallest)}
         if not self.bill.is_linear:
             point |= {"params": _FAR * smallest}

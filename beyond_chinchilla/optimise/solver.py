@@ -23,11 +23,13 @@ from beyond_chinchilla.optimise.locate import (
     locate,
     saved_of,
     savings,
+    total_params,
 )
 from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.program import prove
+from beyond_chinchilla.units import format_number
 
 if TYPE_CHECKING:
     from beyond_chinchilla.optimise.conflict import Conflict
@@ -94,6 +96,10 @@ def solve(question: Problem | Asks | Studies, method: str = "auto") -> Plan:
             return solve_loss(problem)
         from beyond_chinchilla.optimise.resume import solve_resume
 
+        if problem.is_extended:
+            from beyond_chinchilla.optimise.past.extended import refuse
+
+            refuse(problem, "start_from")
         return solve_resume(problem)
     located = locate(problem, method)
     if located.found:
@@ -103,14 +109,18 @@ def solve(question: Problem | Asks | Studies, method: str = "auto") -> Plan:
 
 def infeasible(problem: Problem, method: str, why: Conflict | None = None) -> Plan:
     """Return the plan that says why there is none: `why`, if that is known already."""
-    if not problem.limits:
+    if not problem.limits and problem.is_extended:
+        reasons = [_out_of_reach(problem)]
+    elif not problem.limits:
         raise SolverError(
             f"{problem.name}: method {method} found no plan, though no limit is in its way; please report the scenario"
         )
-    if why is None:
-        from beyond_chinchilla.optimise import conflict
+    else:
+        if why is None:
+            from beyond_chinchilla.optimise import conflict
 
-        why = conflict.explain(problem, has_plan)
+            why = conflict.explain(problem, has_plan)
+        reasons = why.sentences(problem.target_loss)
     return Plan(
         name=problem.name,
         status="infeasible",
@@ -119,8 +129,19 @@ def infeasible(problem: Problem, method: str, why: Conflict | None = None) -> Pl
         target_loss=problem.target_loss,
         best=None,
         baseline=chinchilla(problem),
-        warnings=(*why.sentences(problem.target_loss), *problem.notes),
+        warnings=(*reasons, *problem.notes),
         conflict=why,
+    )
+
+
+def _out_of_reach(problem: Problem) -> str:
+    """Say that a law past Chinchilla reaches no target such as this, whatever is spent."""
+    repetition = problem.repetition
+    if repetition is None or problem.levers:
+        return f"no model reaches loss {problem.target_loss:.4f} under these laws, whatever it costs; raise the target"
+    return (
+        f"{format_number(repetition.unique_tokens)} unique tokens reach loss {repetition.least_loss(problem.law):.4f} "
+        f"at best, however often they are repeated; the target is {problem.target_loss:.4f}"
     )
 
 
@@ -132,6 +153,18 @@ def explained(problem: Problem, located: Located) -> Plan:
     SolverError
         It does not pass its own certificate.
     """
+    if located.settled is not None:
+        from beyond_chinchilla.optimise.past.completed import complete
+
+        return complete(problem, located, explained(located.settled, replace(located, settled=None)))
+    if problem.experts is not None:
+        from beyond_chinchilla.optimise.past.completed import complete
+
+        plain = replace(problem, experts=None)
+        plan = explained(plain, located)
+        assert plan.best is not None
+        best = replace(plan.best, total_params=total_params(problem, located.params))
+        return complete(problem, replace(located, settled=plain), replace(plan, best=best))
     if problem.is_codesign and located.method == "direct":
         from beyond_chinchilla.optimise.codesign import refine
 

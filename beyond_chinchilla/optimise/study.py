@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from beyond_chinchilla.errors import InputError
@@ -82,6 +82,28 @@ class Study:
         if asked.held_to is None or self.hurry is None:
             return found
         return [(label, self.hurry(problem, asked.held_to)) for label, problem in found]
+
+
+def joined(name: str, studies: Mapping[str, Study]) -> Study:
+    """Return the study of everything that several studies offer, their labels before those of their own choices.
+
+    Parameters
+    ----------
+    name : str
+        What the plan is called.
+    studies : mapping of str to Study
+        By label; all of one scenario, so that they train and launch alike.
+    """
+    first = next(iter(studies.values()))
+
+    def problems_at(month: int) -> list[Labelled]:
+        return [
+            (", ".join(part for part in (label, own) if part), problem)
+            for label, study in studies.items()
+            for own, problem in study.problems_at(month)
+        ]
+
+    return replace(first, name=name, problems_at=problems_at, problem_at=None)
 
 
 @dataclass(frozen=True)

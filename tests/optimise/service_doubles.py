@@ -86,6 +86,10 @@ class FakeBill:
         return self.chips.relations() if self.chips else ()
 
     @property
+    def mixture(self) -> None:
+        return None
+
+    @property
     def shift(self) -> float:
         """Without use: committed price less on-demand price of what is committed."""
         hours = sum(one.hours for one in self.shifts)

@@ -1,0 +1,1 @@
+"""Problems under laws past Chinchilla: solved as rows of ordinary ones, and completed."""

@@ -1,0 +1,146 @@
+"""Problems under a law past Chinchilla, each solved as a row of ordinary ones.
+
+*Levers* (`laws.lever`) bring one more number each, such as the samples of a request. The problem is convex in its log
+as well: it is searched in one dimension with any solver inside (`lever_search`), or solved with all else by one
+geometric program (`lever_program`).
+
+*Repetition* (`laws.repetition`) bends the law, which keeps one optimum: the plan that is best under the law's own
+tangent (`tangents`).
+
+Either way the plan ends as that of an ordinary problem, `Located.settled`, which limits, prices and pages read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from beyond_chinchilla.errors import InputError, SolverError
+from beyond_chinchilla.optimise.located import Located
+from beyond_chinchilla.optimise.past.held import NOWHERE, held, settle
+from beyond_chinchilla.optimise.past.lever_program import by_program, guess, joint
+from beyond_chinchilla.optimise.past.lever_search import reach, search
+from beyond_chinchilla.optimise.past.tangents import bend, by_tangents
+from beyond_chinchilla.optimise.problem import Problem
+from beyond_chinchilla.posynomial import monomial
+
+Inner = Callable[[Problem], Located]
+
+# No model has so many parameters, nor so many tokens.
+_BEYOND = 1e30
+
+
+def locate(problem: Problem, inner: Inner, *, at_once: bool = False) -> Located:
+    """Return the optimum of a problem with levers or limited data.
+
+    Parameters
+    ----------
+    problem : Problem
+    inner : callable
+        Locates the optimum of a problem with fewer levers, down to an ordinary one.
+    at_once : bool
+        Solve levers by one geometric program, where the bill is a posynomial.
+    """
+    if not problem.levers:
+        return bend(problem, inner)
+    if at_once and problem.bill is None:
+        return _at_once(problem, inner)
+    found = search(problem, problem.levers[0], inner)
+    if found.found or problem.bill is not None:
+        return found
+    # Limits may leave a range of the number that is narrower than any grid; where a program cannot tell, it is a point.
+    try:
+        return _at_once(problem, inner)
+    except SolverError:
+        return found
+
+
+def _at_once(problem: Problem, inner: Inner) -> Located:
+    if problem.repetition is None:
+        return by_program(problem, inner)
+    found = by_tangents(problem, inner)
+    return search(problem, problem.levers[0], inner) if found is None else found
+
+
+def has_plan(problem: Problem, inner: Inner) -> bool:
+    """Say whether any plan keeps all limits; of levers without asking which is best."""
+    simple = problem.bill is None and problem.repetition is None and not any(lever.whole for lever in problem.levers)
+    if simple and problem.levers and all(reach(problem, lever) for lever in problem.levers):
+        from beyond_chinchilla.optimise import gp
+
+        objective, (target, *limits), logs = joint(problem, guess(problem))
+        # The least loss within the limits has a proof also where the target is at the edge of it.
+        # Ever more tokens lower it for ever.
+        bounds = [monomial(name, 1.0 / _BEYOND, {name: 1.0}) for name in ("params", "tokens")]
+        least = gp.solve_gp(target, (*limits, *bounds), logs)
+        if least.status == "optimal":
+            return float(target.log_value(least.logs)) <= gp.FEASIBLE
+        status = gp.solve_gp(objective, (target, *limits), logs).status
+        if status != "failed":
+            return status != "infeasible"
+    try:
+        return locate(problem, inner).found
+    except SolverError:
+        if problem.repetition is None:
+            raise
+        # Who looks for the edge of what is possible comes upon limits that leave a single plan.
+        return False
+
+
+def compute_optimal(problem: Problem, inner: Inner, values: Mapping[str, float]) -> Located:
+    """Return the model of least training compute at the target, levers at their baselines where these reach it.
+
+    Parameters
+    ----------
+    problem : Problem
+    inner : callable
+        As in `locate`.
+    values : mapping of str to float
+        By kind, for levers whose baseline does not reach the target.
+    """
+    compute = replace(
+        problem,
+        cost=monomial("training", 6.0, {"params": 1.0, "tokens": 1.0}, unit="FLOP", drivers=("training_price",)),
+        limits=(),
+        relations=(),
+        bill=None,
+        nominal_cost=None,
+        objective="cost",
+        start_from=None,
+    )
+    fixed, moved = {}, {}
+    for lever in problem.levers:
+        if lever.baseline is not None:
+            reaches = problem.target_loss > lever.held(problem.law, lever.baseline).E
+            moved[lever.kind] = values.get(lever.kind, lever.high)
+            fixed[lever.kind] = lever.baseline if reaches else moved[lever.kind]
+    # What the law reaches, limited data may not.
+    for numbers in (fixed, moved) if problem.repetition is not None else (fixed,):
+        part = held(compute, numbers)
+        if part is None:
+            continue
+        found = inner(part) if part.is_extended else settle(inner(part), part, {})
+        if found.found:
+            return replace(found, held={**numbers, **found.held})
+    return NOWHERE
+
+
+def asked_of(problem: Problem, found: Located) -> Problem | None:
+    """Return the ordinary problem, with its own bill and limits, that a plan of its law past Chinchilla settles."""
+    part = held(problem, found.held)
+    if part is None or part.repetition is None:
+        return part
+    return replace(part, law=part.repetition.tangent(part.law, found.params, found.tokens), repetition=None)
+
+
+def refuse(problem: Problem, what: str) -> None:
+    """Refuse what knows plain laws alone.
+
+    Raises
+    ------
+    InputError
+        The problem has levers or limited data.
+    """
+    if problem.is_extended:
+        kinds = [lever.kind for lever in problem.levers] + (["data"] if problem.repetition is not None else [])
+        raise InputError(f"{problem.name}: {what} does not know {' and '.join(kinds)} yet; leave one or the other out")

@@ -1,0 +1,56 @@
+"""Problems with the numbers of their levers held, and plans that know which ordinary problem they settle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from beyond_chinchilla.optimise.limits import Limit
+from beyond_chinchilla.optimise.located import Located
+from beyond_chinchilla.optimise.problem import Problem
+from beyond_chinchilla.posynomial import Posynomial
+
+NOWHERE = Located(math.nan, math.nan, "")
+
+
+def held(problem: Problem, values: Mapping[str, float]) -> Problem | None:
+    """Return the problem with levers held at `values`, by kind; None where no model then reaches the target."""
+    law, limits, numbers = problem.law, problem.limits, {}
+    for lever in problem.levers:
+        if lever.kind not in values:
+            continue
+        value = values[lever.kind]
+        if lever.variable:
+            numbers[lever.variable] = value
+        else:
+            added = Posynomial(lever.terms(law))
+            limits += (Limit(label=lever.kind, side="max", quantity=added, bound=value, unit="nats", each="nat"),)
+        law = lever.held(law, value)
+    if problem.target_loss <= law.E:
+        return None
+    return replace(
+        problem,
+        law=law,
+        levers=tuple(lever for lever in problem.levers if lever.kind not in values),
+        cost=problem.cost.hold(numbers),
+        flops=problem.flops.hold(numbers),
+        limits=tuple(replace(limit, quantity=limit.quantity.hold(numbers)) for limit in limits),
+        relations=tuple(relation.hold(numbers) for relation in problem.relations),
+        nominal_cost=None if problem.nominal_cost is None else problem.nominal_cost.hold(numbers),
+        bill=problem.bill.hold(numbers) if problem.bill is not None and numbers else problem.bill,
+    )
+
+
+def settle(found: Located, problem: Problem | None, values: Mapping[str, float]) -> Located:
+    """Return a plan with the ordinary problem whose optimum it is, and the numbers held."""
+    if found.settled is not None:
+        return replace(found, held={**values, **found.held})
+    return replace(found, settled=problem, held=dict(values))
+
+
+def log_cost_of(found: Located) -> float:
+    from beyond_chinchilla.optimise.locate import log_cost
+
+    assert found.settled is not None
+    return log_cost(found.settled, found)
