@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from beyond_chinchilla.costs.flops import INFERENCE_FLOPS_PER_PARAMETER_TOKEN
@@ -66,6 +67,10 @@ class FixedUse:
     def relations(self) -> tuple[Posynomial, ...]:
         """Return nothing: there is neither batch nor step."""
         return ()
+
+    def hold(self, numbers: Mapping[str, float]) -> FixedUse:  # noqa: ARG002 - as a replica's
+        """Return itself: it knows no further variables."""
+        return self
 
     def start(self, N: float) -> dict[str, float]:  # noqa: ARG002 - as a replica's
         """Return nothing: there is neither batch nor step."""

@@ -17,6 +17,7 @@ import numpy as np
 from beyond_chinchilla.costs.fleet import Fleet
 from beyond_chinchilla.costs.fleet_bill import Peak
 from beyond_chinchilla.costs.lifetime import SERVING_DRIVERS
+from beyond_chinchilla.costs.mixture import Mixture, Touching
 from beyond_chinchilla.costs.serving import FixedUse, Replica
 from beyond_chinchilla.posynomial import Posynomial, Term
 from beyond_chinchilla.units import HOURS_PER_MONTH
@@ -75,9 +76,24 @@ class Service:
         """What every piece has on top of the bill [USD], >= 0."""
         return self.fleet.shift
 
+    @property
+    def mixture(self) -> Mixture | None:
+        """The mixture of experts that is served, whose batches read what they touch; None of a dense model."""
+        return self.use.mixture if isinstance(self.use, Replica) else None
+
+    def touching(self, share: Touching) -> Service:
+        """Return the service whose relations take this for the share of the experts that a batch touches."""
+        assert isinstance(self.use, Replica)
+        return replace(self, use=replace(self.use, touching=share))
+
     def scaled(self, factor: float) -> Service:
         """Return the service with `factor` > 0 times the demand in every month; floors and commitments stay."""
         return replace(self, fleet=self.fleet.scaled(factor))
+
+    def hold(self, numbers: Mapping[str, float]) -> Service:
+        """Return the service with those variables held at `numbers` that its use knows, such as the aspect ratio."""
+        use = self.use.hold(numbers)
+        return self if use is self.use else replace(self, use=use)
 
     @property
     def is_linear(self) -> bool:

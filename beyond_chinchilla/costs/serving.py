@@ -4,24 +4,30 @@ Prefill is bound by compute. A decode step reads every weight once and the cache
 (Austin et al. 2025, "How to scale your model", chapter 7; Pope et al. 2023), so that the batch, not a fixed
 utilisation, sets its price. Everything is a posynomial in ``params`` (total), ``batch`` (sequences that a replica
 decodes together) and ``step_time`` [second]; `FixedUse` is the older model of a fixed utilisation.
+
+Of a `Mixture` of experts ``params`` are the active ones: they compute, all take memory, and a step reads what its
+batch touches.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from beyond_chinchilla.costs.decoders import BYTES_PER_HALF, stream_law
+from beyond_chinchilla.costs.decoders import bytes_exchanged, stream_law
 from beyond_chinchilla.costs.efficiency import DEFAULT_EFFICIENCY, Efficiency
-from beyond_chinchilla.costs.fixed_use import FixedUse, use_of
+from beyond_chinchilla.costs.fixed_use import FixedUse
 from beyond_chinchilla.costs.flops import INFERENCE_FLOPS_PER_PARAMETER_TOKEN
 from beyond_chinchilla.costs.hardware import BYTES_PER_GB, BYTES_PER_PARAMETER, Accelerator
 from beyond_chinchilla.costs.kv_cache import KVCache, kv_family
-from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.costs.mixture import ALL_TOUCHED, Mixture, Touching
+from beyond_chinchilla.costs.replica_figures import figures_of
+from beyond_chinchilla.errors import InputError, nearest
 from beyond_chinchilla.posynomial import Posynomial, Term, monomial
 
 __all__ = ["FixedUse", "Replica"]
@@ -31,13 +37,8 @@ Array = NDArray[np.float64]
 MILLISECONDS = 1e3
 # Means per request; beyond them a product of small or large numbers could leave the floats.
 LEAST_TOKENS, MOST_TOKENS = 1e-3, 1e9
-# A layer sums its attention and its feed-forward block over the chips: two all-reduces (Shoeybi et al. 2019), in
-# each of which a chip sends 2 (g - 1)/g of the values. Without them more chips per replica would never be slower.
-ALL_REDUCES_PER_LAYER = 2.0
 # A token at position p of a prompt takes 4 p width FLOPs of attention in a layer; over a prompt, p is half its length.
 ATTENTION_FLOPS_PER_STREAM_TOKEN = 2.0
-# Prompts are read in passes of so many tokens (TensorRT-LLM's default budget), each of which reads the weights once.
-PREFILL_PASS_TOKENS = 8192.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,18 @@ class Replica:
         Tokens that memory is held for per sequence; by default input + output. A step reads input + output/2.
     cached_share : float, default 0
         Share of the input that a prompt cache holds, in [0, 1]: no prefill, still in the context.
+    mixture : Mixture, optional
+        Which parameters rest; without it the model is dense. Cache and exchange between chips are those of a dense
+        model of the active size.
+    touching : pair of float
+        What stands in the relations for the share of a mixture's experts that a batch touches: see `Mixture.tangent`.
+        By default all of them, which is true of large batches and a bound for others.
+    weights : str, optional
+        Precision in which weights are kept where it is not that of the products: fp4 under bf16.
+    depth : Posynomial, optional
+        What a decode step takes whatever its width, layer by layer [second]: in ``params`` and the variables of `held`.
+    held : mapping of str to float
+        What these variables are, such as the aspect ratio.
 
     Raises
     ------
@@ -84,9 +97,16 @@ class Replica:
     efficiency: Efficiency = DEFAULT_EFFICIENCY
     context: float | None = None
     cached_share: float = 0.0
+    mixture: Mixture | None = None
+    touching: Touching = ALL_TOUCHED
+    weights: str | None = None
+    depth: Posynomial | None = None
+    held: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.chip.peak_flops(self.precision)
+        if self.weights is not None and self.weights not in BYTES_PER_PARAMETER:
+            raise InputError(f"no precision '{self.weights}'; {nearest(self.weights, BYTES_PER_PARAMETER)}")
         if isinstance(self.gpus, bool) or not (math.isfinite(self.gpus) and self.gpus >= 1 and self.gpus % 1 == 0):
             raise InputError(f"gpus per replica: {self.gpus} is not a whole number of at least 1")
         object.__setattr__(self, "gpus", int(self.gpus))
@@ -153,9 +173,15 @@ class Replica:
         >>> round(ideal.critical_batch)
         295
         """
-        rate = self.chip.peak_flops(self.precision) * self.efficiency.decode
-        bandwidth = self.chip.bandwidth * self.efficiency.bandwidth
-        return rate * BYTES_PER_PARAMETER[self.precision] / (INFERENCE_FLOPS_PER_PARAMETER_TOKEN * bandwidth)
+        rate = self.chip.peak_flops(self.precision) * self._reached.decode
+        bandwidth = self.chip.bandwidth * self._reached.bandwidth
+        dense = rate * self.bytes_per_param / (INFERENCE_FLOPS_PER_PARAMETER_TOKEN * bandwidth)
+        return dense if self.mixture is None else self.mixture.critical_batch(dense)
+
+    def hold(self, numbers: Mapping[str, float]) -> Replica:
+        """Return the replica with those of its own variables that `numbers` names at these values."""
+        known = {name: value for name, value in numbers.items() if name in self.held}
+        return replace(self, held={**self.held, **known}) if known else self
 
     # Posynomials
 
@@ -164,7 +190,7 @@ class Replica:
 
         (2 N + attention) / (peak x efficiency), and the time in which the chips exchange partial sums.
         """
-        rate = self.chip.peak_flops(self.precision) * self.efficiency.prefill
+        rate = self.chip.peak_flops(self.precision) * self._reached.prefill
         stream = stream_law()
         # Cached tokens come first: those that are read sit behind them.
         position = self.input_tokens * (1.0 + self.cached_share)
@@ -184,25 +210,29 @@ class Replica:
         """Return what ties the variables together, each at most 1.
 
         A step takes as long as reading the cache and, whichever is longer, multiplying or reading the weights
-        (Austin et al. 2025, chapter 7), plus the exchange between chips and the fixed overhead:
+        (Austin et al. 2025, chapter 7), plus the exchange between chips, the fixed overhead and that of each layer:
         ``(cache + compute + link + overhead) / step_time``, ``(cache + weights + link + overhead) / step_time``;
         and a batch has a sequence: ``1 / batch``.
         """
-        bandwidth = self.gpus * self.chip.bandwidth * self.efficiency.bandwidth
-        rate = self.gpus * self.chip.peak_flops(self.precision) * self.efficiency.decode
+        bandwidth = self.gpus * self.chip.bandwidth * self._reached.bandwidth
+        rate = self.gpus * self.chip.peak_flops(self.precision) * self._reached.decode
         cache, power = self.kv.term(self.precision)
         cached = self.mean_context * cache / bandwidth
         compute = INFERENCE_FLOPS_PER_PARAMETER_TOKEN / rate
-        weights = BYTES_PER_PARAMETER[self.precision] / bandwidth
+        weights = [_term("weights", self.bytes_per_param / bandwidth, {"params": 1.0, "step_time": -1.0})]
+        if self.mixture is not None:
+            weights = self.mixture.reading(weights[0], self.touching)
         shared = [_term("cache", cached, {"params": power, "batch": 1.0, "step_time": -1.0})]
         if self._link_seconds > 0:
             powers = {"params": stream_law().power, "batch": 1.0, "step_time": -1.0}
             shared.append(_term("link", self._link_seconds, powers))
         if self.efficiency.step_overhead > 0:
             shared.append(_term("overhead", self.efficiency.step_overhead, {"step_time": -1.0}))
+        if self.depth is not None:
+            shared += self.depth.hold(self.held).times(1.0, {"step_time": -1.0}).terms
         return (
             Posynomial((_term("compute", compute, {"params": 1.0, "batch": 1.0, "step_time": -1.0}), *shared)),
-            Posynomial((_term("weights", weights, {"params": 1.0, "step_time": -1.0}), *shared)),
+            Posynomial((*weights, *shared)),
             monomial("batch", 1.0, {"batch": -1.0}),
         )
 
@@ -210,7 +240,7 @@ class Replica:
         """Return weights and cache over all chips [GB], in ``params`` and ``batch``."""
         cache, power = self.kv.term(self.precision)
         held = self.held_context * cache / BYTES_PER_GB
-        weights = BYTES_PER_PARAMETER[self.precision] / BYTES_PER_GB
+        weights = self.bytes_per_param * self.total_per_active / BYTES_PER_GB
         terms = (
             _term("weights", weights, {"params": 1.0}),
             _term("cache", held, {"params": power, "batch": 1.0}),
@@ -236,6 +266,15 @@ class Replica:
 
     def step_time(self, N: ArrayLike, batch: ArrayLike) -> Array:
         """Return the least time of a decode step [second], of the broadcast shape of N and batch."""
+        if self.mixture is None:
+            return self._related_time(N, batch)
+        point = {"params": N, "batch": batch, "step_time": 1.0}
+        compute, memory, _ = replace(self, touching=ALL_TOUCHED).relations()
+        idle = self._experts_time(N) * (1.0 - self.mixture.touched(batch))
+        return np.asarray(np.maximum(compute.value(point), memory.value(point) - idle))
+
+    def _related_time(self, N: ArrayLike, batch: ArrayLike) -> Array:
+        """Return the least time of a step that the relations allow [second]: of a mixture, with its tangent."""
         point = {"params": N, "batch": batch, "step_time": 1.0}
         compute, memory, _ = self.relations()
         return np.maximum(compute.value(point), memory.value(point))
@@ -267,23 +306,27 @@ class Replica:
         numeric
             Of the broadcast shape; below 1 where nothing serves.
         """
-        batch = self.largest_batch(N)
-        for relation in self.relations()[:2]:
-            fixed, each = _by_batch(relation, N)
-            batch = np.minimum(batch, np.maximum(np.asarray(step_time, dtype=float) - fixed, 0.0) / each)
-        return np.asarray(batch)
+        step = np.asarray(step_time, dtype=float)
+        compute, memory, _ = replace(self, touching=ALL_TOUCHED).relations()
+        fixed, each = _by_batch(compute, N)
+        batch = np.minimum(self.largest_batch(N), np.maximum(step - fixed, 0.0) / each)
+        fixed, each = _by_batch(memory, N)
+        if self.mixture is None:
+            return np.asarray(np.minimum(batch, np.maximum(step - fixed, 0.0) / each))
+        experts = self._experts_time(N)
+        return np.minimum(batch, self.mixture.batch_read_in(step - (fixed - experts), experts, each))
 
     def start(self, N: float) -> dict[str, float]:
         """Return a batch within memory (if one sequence fits) and a step time that it keeps, to start from."""
         batch = math.sqrt(max(float(self.largest_batch(N)), 1.0))
-        return {"batch": batch, "step_time": 1.01 * float(self.step_time(N, batch))}
+        return {"batch": batch, "step_time": 1.01 * float(self._related_time(N, batch))}
 
     def settle(self, N: float, batch: float) -> dict[str, float]:
         """Return the smallest batch that costs no more per token than `batch`, and the least time of its step.
 
-        Without an overhead all batches beyond the critical one cost the same; the smallest answers soonest.
+        Without overheads all batches beyond the critical one cost the same; the smallest answers soonest.
         """
-        if self.efficiency.step_overhead == 0.0:
+        if self.efficiency.step_overhead == 0.0 and self.depth is None:
             batch = min(batch, max(self.critical_batch, 1.0))
         return {"batch": batch, "step_time": float(self.step_time(N, batch))}
 
@@ -307,35 +350,34 @@ class Replica:
             Rates are per chip. MFU: useful products (2 N a token) as a share of the peak rate. MBU: bytes that
             must move as a share of the peak bandwidth. Prompts share passes of 8192 tokens.
         """
-        point = {"params": N, "batch": batch, "step_time": step_time}
-        prefill = float(self.prefill_seconds().value(point))
-        decode = float(self.decode_seconds().value(point))
-        cache = float(self.kv.bytes_per_token(N, self.precision))
-        weights = BYTES_PER_PARAMETER[self.precision] * N
-        step_bytes = weights + batch * self.mean_context * cache
-        busy = self.input_tokens * (1.0 - self.cached_share) * prefill + self.output_tokens * decode
-        figures = {
-            "gpus": float(self.gpus),
-            "batch": batch,
-            "time_per_output_token_ms": float(self.time_per_output_token().value(point)),
-            "time_to_first_token_ms": float(self.time_to_first_token().value(point)),
-            "prefill_tokens_per_second": 1.0 / prefill,
-            "decode_tokens_per_second": 1.0 / decode,
-            "output_tokens_per_second": self.output_tokens / busy if busy > 0 else 0.0,
-            "prefill_mbu": (weights / PREFILL_PASS_TOKENS + cache) / (prefill * self.chip.bandwidth),
-            "decode_mbu": step_bytes / (self.gpus * step_time * self.chip.bandwidth),
-            "memory_used_gb": float(self.memory_used().value(point)),
-            "memory_available_gb": self.memory_available,
-        }
-        return figures | use_of(N, self.chip.peak_flops(self.precision), prefill, decode, price)
+        return figures_of(self, N, batch, step_time, price=price)
+
+    @property
+    def bytes_per_param(self) -> float:
+        """What a parameter takes in memory [byte]."""
+        return BYTES_PER_PARAMETER[self.weights or self.precision]
+
+    @cached_property
+    def _reached(self) -> Efficiency:
+        return self.efficiency if self.mixture is None else self.efficiency.of_mixture(1.0 - self.mixture.shared)
+
+    def _experts_time(self, N: ArrayLike) -> Array:
+        """Return what reading all routed experts takes of a step [second]."""
+        assert self.mixture is not None
+        bandwidth = self.gpus * self.chip.bandwidth * self._reached.bandwidth
+        return np.asarray(self.mixture.routed * self.bytes_per_param / bandwidth * np.asarray(N, dtype=float))
+
+    @property
+    def total_per_active(self) -> float:
+        """Parameters in memory over those that compute; 1 of a dense model."""
+        return 1.0 if self.mixture is None else self.mixture.total_per_active
 
     @property
     def _link_seconds(self) -> float:
         """Seconds in which the chips exchange the partial sums of one token, at N = 1; 0 for one chip."""
         if self.gpus == 1 or self.chip.scale_up is None:
             return 0.0
-        sent = ALL_REDUCES_PER_LAYER * 2.0 * (self.gpus - 1) / self.gpus * BYTES_PER_HALF
-        return sent * stream_law().coefficient / (self.chip.scale_up * self.efficiency.link)
+        return bytes_exchanged(self.gpus) * stream_law().coefficient / (self.chip.scale_up * self.efficiency.link)
 
 
 def _term(label: str, coefficient: float, powers: Mapping[str, float]) -> Term:

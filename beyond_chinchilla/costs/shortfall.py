@@ -85,9 +85,10 @@ def explain_latency(replica: Replica, N: float, milliseconds: float, candidates:
         return None
     least = float(replica.fastest_step(N)) * MILLISECONDS
     works = _ways_out(replica, candidates, lambda other: in_time(other) and _holds(other, N), "would do")
+    layers = "" if replica.depth is None else " and the time of its layers"
     return (
         f"{format_size(N)} parameters on {replica.label}: a token takes {format_number(least)} ms at least, "
-        f"one read of the weights, not {milliseconds:g} ms; {works}"
+        f"one read of the weights{layers}, not {milliseconds:g} ms; {works}"
     )
 
 

@@ -14,10 +14,15 @@ from beyond_chinchilla.scenario.demand import WAYS
 from beyond_chinchilla.scenario.document import Document, Keys
 from beyond_chinchilla.scenario.law_file import read_law
 from beyond_chinchilla.scenario.numbers import currency_of, distributions_in, reader_of
+from beyond_chinchilla.scenario.past.data import attach_repetition
+from beyond_chinchilla.scenario.past.suite_file import read_suite
+from beyond_chinchilla.scenario.past.thinking_file import read_thinking, take_file
 from beyond_chinchilla.scenario.schema import ScenarioFile
 
 # Stands in for a law whose file cannot be read, so that the rest can be checked.
 _SOME_LAW = "hoffmann-2022"
+# The same for a suite.
+_SOME_SUITE = "gadre-17"
 
 
 def attach(document: Document, folder: Path) -> list[tuple[Keys, str]]:
@@ -109,11 +114,31 @@ def _capacity(capacity: dict[str, Any], folder: Path) -> None:
     capacity.setdefault("source", found.place[:200])
 
 
+def _thinking(section: dict[str, Any], folder: Path) -> None:
+    """Take the constants of a fit with samples or tokens of reasoning."""
+    name = take_file(section)
+    section |= read_thinking(beside(folder, name))
+
+
+def _repetition(section: dict[str, Any], folder: Path) -> None:
+    """Take the constants of a fit of repeated tokens."""
+    name = section["repetition"]
+    if isinstance(name, str) and name.endswith(".json"):
+        attach_repetition(section, beside(folder, name))
+
+
 def _law(tree: dict[str, Any], folder: Path) -> None:
     name = tree["law"]
     if isinstance(name, str) and name.endswith(".json"):
         tree["law"] = _SOME_LAW
         tree["law"] = read_law(folder / name)
+
+
+def _suite(target: dict[str, Any], folder: Path) -> None:
+    name = target["suite"]
+    if isinstance(name, str) and name.endswith(".json"):
+        target["suite"] = _SOME_SUITE
+        target["suite"] = read_suite(beside(folder, name))
 
 
 def _laws_of_set(tree: dict[str, Any], folder: Path) -> list[tuple[Keys, str]]:
@@ -225,9 +250,12 @@ def beside(folder: Path, name: str) -> Path:
 
 _READERS: dict[Keys, Callable[[dict[str, Any], Path], None]] = {
     ("law",): _law,
+    ("target", "suite"): _suite,
     ("demand", "file"): _forecast,
     ("demand", "trace"): _trace,
     ("training", "prices"): _training_price,
     ("serving", "prices"): _prices,
     ("capacity", "file"): _capacity,
+    ("thinking", "file"): _thinking,
+    ("data", "repetition"): _repetition,
 }

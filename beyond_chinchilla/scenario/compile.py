@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,33 +19,46 @@ from beyond_chinchilla.scenario import schema
 from beyond_chinchilla.scenario.compute import Serving, Training
 from beyond_chinchilla.scenario.demand import Demand
 from beyond_chinchilla.scenario.limits import Hired, Setting, compile_limits
+from beyond_chinchilla.scenario.past.data import limited
+from beyond_chinchilla.scenario.past.experts import experts_of, total_per_active
+from beyond_chinchilla.scenario.past.shape import depth_of
+from beyond_chinchilla.scenario.past.suite import check_target, loss_of
+from beyond_chinchilla.scenario.past.thinking import multiplied
 from beyond_chinchilla.scenario.prices import TrainingBill, first_price, hire_training
 from beyond_chinchilla.units import format_number
 
 # No one trains such a model; the target is a slip, or so near the floor that its digits decide.
 MOST_PARAMS, MOST_TOKENS = 1e18, 1e24
 # What the limit of that name means at a fixed utilisation.
-WEIGHT_READ = "time_per_output_token is one read of the weights at batch 1: traffic and caches only add to it"
+_WEIGHT_READ = "time_per_output_token is one read of the weights{layers} at batch 1: traffic and caches only add to it"
 
 
 def compile_problem(file: schema.ScenarioFile, name: str) -> Problem:
-    """Return the problem that a scenario states."""
-    law = law_of(file.law)
+    """Return the problem that a scenario states; of several alternatives, the first one's."""
+    from beyond_chinchilla.scenario.past import laws as past  # which asks this module for the plain law
+
+    law = past.law_of_file(file)
     notes: list[str] = []
-    doubts = doubts_of(file.law)
+    doubts = [*doubts_of(file.law), *past.notes_of(file)]
     cost, flops, limits = bill_and_limits(file, notes)
     priced = file.objective != "flops"
     if file.limits is not None and file.limits.time_per_output_token is not None:
-        notes.append(WEIGHT_READ)
+        notes.append(meant_by_latency(file.serving))
     return Problem(
         law=law,
-        target_loss=beyond_any_budget(law) if file.target is None else target_loss(law, file.target),
+        target_loss=beyond_any_budget(law)
+        if file.target is None
+        else target_loss(past.target_law_of(file), file.target),
         cost=cost,
         flops=flops,
         limits=limits,
         objective="loss" if file.objective == "loss" else "cost",
         start_from=None if file.start_from is None else (file.start_from.params, file.start_from.tokens),
         name=name,
+        levers=past.levers_of(file),
+        repetition=past.repetition_of(file),
+        target_law=past.size_law_of(file),
+        experts=experts_of(file),
         # Prices that nothing reads need no note.
         notes=(*doubts, *(notes if priced or file.limits is not None else ())),
     )
@@ -55,10 +69,20 @@ def bill_and_limits(file: schema.ScenarioFile, notes: list[str]) -> tuple[Posyno
 
     Numbers of the file may be arrays over a block of scenarios: so are coefficients and bounds then.
     """
-    flops = lifetime_flops(file.demand.life())
+    flops = multiplied(file, lifetime_flops(file.demand.life()))
     setting = setting_of(file.demand, file.training, file.serving, notes)
+    setting = replace(setting, total_per_active=total_per_active(file))
+    if setting.cost is not None:
+        setting = replace(setting, cost=multiplied(file, setting.cost))
+    setting = limited(file.data, setting)
     cost = flops if file.objective == "flops" else setting.bill()
     return cost, flops, compile_limits(file.limits, setting)
+
+
+def meant_by_latency(serving: Serving | None) -> str:
+    """Say what a limit on the time of an output token bounds at a fixed utilisation."""
+    timed = serving is not None and serving.layer_time is not None
+    return _WEIGHT_READ.format(layers=" and the time of every layer" if timed else "")
 
 
 def doubts_of(law: schema.LawChoice) -> list[str]:
@@ -93,7 +117,7 @@ def setting_of(demand: Demand, training: Training | None, serving: Serving | Non
             )
             before = TrainingBill(training=training, hired=trains).terms()
             cost = Posynomial((*before, *cost.terms[1:]), cost.unit)
-    return Setting(cost=cost, training=trains, decoding=decodes)
+    return Setting(cost=cost, training=trains, decoding=decodes, depth=depth_of(serving))
 
 
 def _dated(section: Training | Serving) -> bool:
@@ -141,8 +165,11 @@ def target_loss(law: LossLaw, target: schema.Target) -> float:
     Raises
     ------
     InputError
-        At or below the law's floor, out of this world, or a published model whose training tokens are not known.
+        At or below the law's floor, out of this world, a published model whose training tokens are not known, or an
+        error that no model, or every model, has on its suite.
     """
+    if target.suite is not None:
+        check_target(target, law)
     with np.errstate(all="ignore"):
         loss = float(stated_loss(law, target))
         point = law.compute_optimal(loss=loss)
@@ -163,6 +190,8 @@ def stated_loss(law: LossLaw, target: schema.Target) -> Any:
         return law.compute_optimal(params=law.counted_params(target.chinchilla)).loss
     if target.loss is not None:
         return target.loss
+    if target.suite is not None:
+        return loss_of(target, law)
     assert target.model is not None
     if isinstance(target.model, str):
         params, tokens = _published_size(target.model)

@@ -128,6 +128,7 @@ class Efficiency(Section):
     decode: Annotated[float, Share("Of peak FLOP/s, while writing the output.", "60%")] | None = None
     bandwidth: Annotated[float, Share("Of the memory's bandwidth.", "70%")] | None = None
     memory: Annotated[float, Share("Of the memory, for weights and cache.", "90%")] | None = None
+    experts: Annotated[float, Share("Of a dense model's shares, by routed experts alone.", "38%")] | None = None
 
 
 class FleetRule(Section):
@@ -205,6 +206,18 @@ class Serving(Section):
         | None
     ) = None
     efficiency: Annotated[Efficiency | None, Field(description="What kernels reach.")] = None
+    layer_time: (
+        Annotated[
+            float,
+            Quantity(
+                "us",
+                "What a layer adds to every step whatever its width (kernel launches, exchanges between chips), with "
+                "`shape`; measure it on two depths.",
+                "10 us",
+            ),
+        ]
+        | None
+    ) = None
     price_path: Annotated[PricePath | None, Field(description="How the price moves.")] = None
     purchase: Annotated[Purchase | None, Field(description="Bought chips, instead of a price.")] = None
     commitment: Annotated[Commitment | None, Field(description="A committed base at a lower price.")] = None
@@ -256,10 +269,15 @@ class Serving(Section):
         return found
 
     def _fixed_mistakes(self) -> list[str]:
-        found = [
-            f"{key} lists {len(values)}; one alone goes with prefill_mfu and decode_mfu (leave both out to choose)"
-            for key, values in (("hardware", self.chips), ("precision", self.precisions))
-            if len(values) > 1
+        found = []
+        if len(self.chips) > 1:
+            found.append(one_alone("hardware", len(self.chips)))
+        if len(set(self.precisions)) < len(self.precisions):
+            found.append("precision lists one twice; leave it out once")
+        found += [
+            f"{self.chips[0].name} has no {precision} peak; leave it out of precision"
+            for precision in self.precisions
+            if len(self.precisions) > 1 and all(precision not in chip.peak for chip in self.chips)
         ]
         return found + [
             f"{key} has no effect beside prefill_mfu and decode_mfu; leave it out, or both of them"
@@ -294,6 +312,11 @@ class Serving(Section):
     def stated_price(self, chip: Accelerator) -> float | None:
         """Return the price [USD/hour] that the scenario states for a chip, if it does."""
         return self.price.get(chip.name) if isinstance(self.price, dict) else self.price
+
+
+def one_alone(key: str, count: int) -> str:
+    """Say that fixed utilisations leave no choice of a key."""
+    return f"{key} lists {count}; one alone goes with prefill_mfu and decode_mfu (leave both out to choose)"
 
 
 def _dated(path: PricePath | None) -> bool:

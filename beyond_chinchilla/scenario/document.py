@@ -301,7 +301,7 @@ def override(document: Document, assignments: list[str]) -> None:
 
 # Each of these says the whole of its section; with a rate go its growth and months, which stay.
 _ONE_OF = {
-    "target": ("chinchilla", "loss", "model"),
+    "target": ("chinchilla", "loss", "model", "error", "score"),
     "demand": (
         "requests",
         "requests_per_month",
@@ -313,6 +313,8 @@ _ONE_OF = {
     ),
 }
 _TOGETHER = {"users", "requests_per_user_per_day"}
+# What goes with some of the ways alone.
+_BESIDE = {"suite": ("error", "score")}
 
 
 def _put(document: Document, parts: list[str], value: Any) -> None:
@@ -334,7 +336,9 @@ def _put(document: Document, parts: list[str], value: Any) -> None:
     if len(parts) > 1 and parts[1] in ways:
         kept = _TOGETHER if parts[1] in _TOGETHER else {parts[1]}
         section = document.tree[parts[0]]
-        document.tree[parts[0]] = {key: item for key, item in section.items() if key in kept or key not in ways}
+        stays = (set(section) - set(ways)) | kept
+        stays -= {key for key, beside in _BESIDE.items() if parts[1] not in beside}
+        document.tree[parts[0]] = {key: item for key, item in section.items() if key in stays}
     document.lines[_keys(document, parts)] = 0
 
 

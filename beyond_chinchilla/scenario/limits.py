@@ -63,6 +63,12 @@ class TokensPerParamLimit(_Ceiling):
     min: Annotated[float, Quantity("", "Fewest tokens per parameter.", "20")] | None = None
 
 
+class EpochsLimit(_Ceiling):
+    """A ceiling on the passes over the unique tokens."""
+
+    max: Annotated[float, Quantity("", "Most passes over `data.unique_tokens`.", "4")]
+
+
 class FlopsLimit(_Ceiling):
     """A ceiling on training compute, 6ND."""
 
@@ -122,6 +128,7 @@ class Limits(Section):
     params: Annotated[ParamsLimit | None, Field(description="Model size.")] = None
     tokens: Annotated[TokensLimit | None, Field(description="Training tokens.")] = None
     tokens_per_param: Annotated[TokensPerParamLimit | None, Field(description="Training tokens per parameter.")] = None
+    epochs: Annotated[EpochsLimit | None, Field(description="Passes over the unique tokens of `data`.")] = None
     training_flops: Annotated[FlopsLimit | None, Field(description="Training compute.")] = None
     training_cost: Annotated[MoneyLimit | None, Field(description="What training may cost.")] = None
     serving_cost: Annotated[MoneyLimit | None, Field(description="What serving for life may cost.")] = None
@@ -167,12 +174,21 @@ class Setting:
         The chips that train and decode, where the scenario states them.
     service : Service or None
         What serves month by month; `cost` is then the training side alone.
+    total_per_active : float
+        Parameters in memory over those that compute; above 1 of a mixture of experts.
+    depth : Posynomial or None
+        What the layers take of a decode step at a fixed utilisation [second].
+    unique_tokens : float or None
+        Different tokens that there are, where the scenario says so.
     """
 
     cost: Posynomial | None
     training: Hired | None
     decoding: Hired | None
     service: Service | None = None
+    total_per_active: float = 1.0
+    depth: Posynomial | None = None
+    unique_tokens: float | None = None
 
     def bill(self, driver: str | None = None) -> Posynomial:
         """Return the terms of the bill that a driver moves, or all of them; what serves by month is one of them."""
@@ -259,6 +275,12 @@ def _of_service(limits: Limits | None, service: Service | None) -> list[Limit]:
     return found
 
 
+def _epochs(_: EpochsLimit, setting: Setting) -> Posynomial:
+    if setting.unique_tokens is None:
+        raise InputError("needs data.unique_tokens; write it like data: {unique_tokens: 1.5T}")
+    return monomial("epochs", 1.0 / setting.unique_tokens, {"tokens": 1.0})
+
+
 def _training_work(per_flop: float) -> Posynomial:
     return monomial("training", TRAINING_FLOPS_PER_PARAMETER_TOKEN * per_flop, {"params": 1.0, "tokens": 1.0})
 
@@ -272,7 +294,8 @@ def _training_gpu_hours(_: GpuHoursLimit, setting: Setting) -> Posynomial:
 
 
 def _serving_memory(stated: ServingMemoryLimit, setting: Setting) -> Posynomial:
-    return monomial("weights", setting.decodes().bytes_per_param / stated.gpus / GIGA, {"params": 1.0})
+    each = setting.decodes().bytes_per_param * setting.total_per_active
+    return monomial("weights", each / stated.gpus / GIGA, {"params": 1.0})
 
 
 def _time_per_output_token(stated: TokenTimeLimit, setting: Setting) -> Posynomial:
@@ -280,8 +303,9 @@ def _time_per_output_token(stated: TokenTimeLimit, setting: Setting) -> Posynomi
     if replica is not None:
         return replica.time_per_output_token()
     hired = setting.decodes()
-    seconds = hired.bytes_per_param / (hired.chip.bandwidth * stated.gpus)
-    return monomial("weight read", seconds * _MILLISECONDS, {"params": 1.0})
+    seconds = hired.bytes_per_param * setting.total_per_active / (hired.chip.bandwidth * stated.gpus)
+    read = monomial("weight read", seconds * _MILLISECONDS, {"params": 1.0})
+    return read if setting.depth is None else read + setting.depth.times(_MILLISECONDS, unit=read.unit)
 
 
 def _time_to_first_token(_: FirstTokenLimit, setting: Setting) -> Posynomial:
@@ -311,6 +335,7 @@ _QUANTITIES: dict[str, tuple[Callable[[Any, Setting], Posynomial], str, str]] = 
         "",
         "token per param",
     ),
+    "epochs": (_epochs, "epochs", "epoch"),
     "training_flops": (lambda _, __: _training_work(1.0), "FLOP", "FLOP"),
     "training_cost": (lambda _, setting: setting.bill("training_price"), "USD", "USD"),
     "serving_cost": (lambda _, setting: setting.bill("serving_price"), "USD", "USD"),

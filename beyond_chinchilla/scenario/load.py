@@ -75,6 +75,9 @@ class Scenario:
 
     def to_problem(self) -> Problem:
         """Return what the scenario asks of the solver: of several, the first way to serve, launched at once."""
+        first, *others = self.alternatives.values()
+        if others:
+            return first.to_problem()
         if not self._by_month:
             problem = compile_problem(self.file, self.name)
             return replace(problem, notes=(*problem.notes, *self._doubts)) if self._doubts else problem
@@ -83,11 +86,33 @@ class Scenario:
 
     def to_study(self) -> Study:
         """Return all that the scenario asks of the solver: every way to serve, at every launch."""
+        from beyond_chinchilla.optimise.study import Study, joined
+
+        if len(self.alternatives) > 1:
+            return joined(self.name, {label: one.to_study() for label, one in self.alternatives.items()})
         if self._by_month:
             return self.monthly().study()
-        from beyond_chinchilla.optimise.study import Study
-
         return Study(name=self.name, problems_at=lambda _: [("", self.to_problem())])
+
+    @cached_property
+    def alternatives(self) -> dict[str, Scenario]:
+        """The scenarios between which this one leaves the choice, by label, such as numbers of experts.
+
+        Ways to serve by month are not among them. Without a choice it is this scenario itself, with an empty label.
+        """
+        from beyond_chinchilla.scenario.past import laws as past
+
+        found = past.alternatives(self.file)
+        if len(found) == 1:
+            return {"": self}
+        return {label: replace(self, file=file) for label, file in found}
+
+    def chosen(self, choice: str) -> Scenario:
+        """Return the alternative that a plan's choice names: this scenario without its other alternatives."""
+        for label, one in self.alternatives.items():
+            if choice == label or choice.startswith(f"{label}, "):
+                return one
+        return next(iter(self.alternatives.values()))
 
     @property
     def _by_month(self) -> bool:
@@ -279,6 +304,11 @@ _SUBJECTS: dict[str, Keys] = {
     "no KV cache family": ("serving", "kv_cache"),
     "serving: a context": ("serving", "context"),
     "serving: ": ("serving",),
+    "experts: ": ("experts",),
+    "shape: ": ("shape",),
+    "quantisation inline: ": ("quantisation",),
+    "thinking: ": ("thinking",),
+    "repetition ": ("data", "repetition"),
     **{f"{prefix}{label}: ": ("limits", label) for prefix in ("", "limits.") for label in Limits.model_fields},
 }
 
@@ -300,7 +330,7 @@ _PLACEHOLDER: dict[str, Any] = {
     "compare": (),
     "uncertainty": None,
     **dict.fromkeys(("name", "currency", "discounting", "training", "serving", "prices", "capacity")),
-    **dict.fromkeys(("limits", "start_from", "energy", "buy")),
+    **dict.fromkeys(("limits", "data", "experts", "shape", "quantisation", "thinking", "start_from", "energy", "buy")),
 }
 
 

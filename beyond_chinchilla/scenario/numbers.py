@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 Number = Quantity | Share | Ratio | Count
 
-# Amounts are read at the rate of the file, and rules are no forecasts.
-_NEVER = ("currency", "uncertainty")
+# Amounts are read at the rate of the file, rules are no forecasts, a shape is chosen, so is how much is thought, and
+# the stock of data is counted.
+_NEVER = ("currency", "uncertainty", "shape", "thinking", "data")
 
 
 @dataclass(frozen=True)

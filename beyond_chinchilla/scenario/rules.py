@@ -8,11 +8,13 @@ from typing import Any
 from beyond_chinchilla.costs.months import MAX_MONTHS, months_between
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.compile import compared_size, law_of, setting_of, target_loss
-from beyond_chinchilla.scenario.compute import MONTHLY_KEYS, Serving
+from beyond_chinchilla.scenario.compute import MONTHLY_KEYS, Serving, one_alone
 from beyond_chinchilla.scenario.demand import Demand, month_mistakes
 from beyond_chinchilla.scenario.document import Document, Keys
 from beyond_chinchilla.scenario.examples import example
 from beyond_chinchilla.scenario.limits import compile_limits
+from beyond_chinchilla.scenario.past import data, experts, thinking_rules
+from beyond_chinchilla.scenario.past.shape import NEEDED
 
 Found = list[tuple[Keys, str]]
 # Keys that only mean something over months, by section.
@@ -40,13 +42,18 @@ def between_sections(document: Document, sections: Mapping[str, Any]) -> Found:
     found += _utilisations(document.tree.get("serving"))
     if sections["serving"] is not None:
         found += _serving(sections["serving"], sections)
+    found += _quantisation(sections)
+    found += _shape(stated, sections)
+    found += data.mistakes_of(sections)
+    found += _experts(sections)
+    found += thinking_rules.mistakes_of(sections, by_month=_served_by_month(sections))
     found += _calendar(sections)
     law, target = sections["law"], sections["target"]
     if law is not None and target is not None:
         try:
             target_loss(law_of(law), target)
         except InputError as error:
-            found.append((("target", *target.model_dump(exclude_none=True)), str(error)))
+            found.append((("target", target.way), str(error)))
     sound = all(sections[key] for key in {"demand", "training", "serving"} & stated)
     if sections["limits"] is not None and sound and not _served_by_month(sections):
         found += _of_limits(sections)
@@ -138,6 +145,11 @@ def _serving(serving: Serving, sections: Mapping[str, Any]) -> Found:
     if serving.batch_price is not None and demand is not None and not demand.batch_share:
         found.append((("serving", "batch_price"), "has no effect without demand.batch_share; give it, such as 20%"))
     if not serving.codesign:
+        if len(serving.precisions) > 1 and objective == "loss":
+            found.append((("serving", "precision"), "lists several; objective loss takes one"))
+        elif len(serving.precisions) > 1 and sections["quantisation"] is None:
+            message = f"{one_alone('precision', len(serving.precisions))}, or give quantisation: kumar-2024"
+            found.append((("serving",), message))
         if limits is not None and limits.time_to_first_token is not None:
             found.append((("limits", "time_to_first_token"), _NEEDS_CODESIGN))
         return found
@@ -166,6 +178,51 @@ def _serving(serving: Serving, sections: Mapping[str, Any]) -> Found:
                 (("limits", "time_per_output_token", "gpus"), "has no effect here; set serving.gpus_per_replica")
             )
     return found
+
+
+def _shape(stated: set[str], sections: Mapping[str, Any]) -> Found:
+    """Return what does not go with a choice of the model's shape, or needs one."""
+    serving, choice = sections["serving"], sections["shape"]
+    if "shape" not in stated:
+        if serving is None or serving.layer_time is None:
+            return []
+        return [(("serving", "layer_time"), f"needs shape: how many layers a model has; write {NEEDED}")]
+    found: Found = []
+    if choice is None:
+        return found
+    if sections["law"] is not None and (law := law_of(sections["law"])).power != 1.0:
+        found.append(
+            (("shape",), f"law {law.name} of the {law.form} form takes no shape; choose one of the chinchilla form")
+        )
+    if sections["start_from"] is not None:
+        found.append((("shape",), "does not go with start_from, a model that has its shape; leave one of the two out"))
+    return found
+
+
+def _experts(sections: Mapping[str, Any]) -> Found:
+    """Return what does not go with a number of experts."""
+    choice, law = sections["experts"], sections["law"]
+    if choice is None:
+        return []
+    found: Found = []
+    if law is not None:
+        found += [(("experts",), line) for line in experts.mistakes(choice, law)]
+    for key, what in (("shape", "width over depth"), ("quantisation", "few bits")):
+        if sections[key] is not None:
+            found.append((("experts",), f"what {what} costs a mixture is not known; leave out {key}, or experts"))
+    if isinstance(choice, tuple) and len(choice) > 1:
+        if sections["objective"] == "loss":
+            found.append((("experts",), "lists several; objective loss takes one"))
+        if sections["start_from"] is not None:
+            found.append((("experts",), "a model that is trained already has its experts; give one number"))
+    return found
+
+
+def _quantisation(sections: Mapping[str, Any]) -> Found:
+    """Return what says nothing of bits beside the section that says what they cost."""
+    if sections["quantisation"] is None or sections["serving"] is not None or sections["training"] is not None:
+        return []
+    return [(("quantisation",), "needs training.precision and serving.precision: which bits are meant")]
 
 
 _NEEDS_CODESIGN = "follows from batch and step time; leave prefill_mfu and decode_mfu out to choose them"
@@ -198,10 +255,13 @@ def _calendar(sections: Mapping[str, Any]) -> Found:
 
 def _of_limits(sections: Mapping[str, Any]) -> Found:
     """Return which limits need a section that is not there, or are not possible under the law."""
+    serving = sections["serving"]
+    if serving is not None and len(serving.precisions) > 1:
+        # What limits can be does not hang on which one is chosen.
+        serving = serving.model_copy(update={"precision": serving.precisions[0]})
     try:
-        limits = compile_limits(
-            sections["limits"], setting_of(sections["demand"], sections["training"], sections["serving"], [])
-        )
+        setting = setting_of(sections["demand"], sections["training"], serving, [])
+        limits = compile_limits(sections["limits"], data.limited(sections["data"], setting))
     except InputError as error:
         pairs = (line.split(": ", 1) for line in str(error).splitlines())
         return [(("limits", key), message) for key, message in pairs]

@@ -12,11 +12,17 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.scenario.compute import Serving, Training, kind_of
 from beyond_chinchilla.scenario.demand import Demand
-from beyond_chinchilla.scenario.fields import Choice, LawName, ModelName, Quantity, Section, Span, Text
+from beyond_chinchilla.scenario.fields import Choice, LawName, ModelName, Quantity, Section, Share, Span, Text
 from beyond_chinchilla.scenario.kinds import Pair, Ratio
 from beyond_chinchilla.scenario.law_kinds import Covariance, Refits
 from beyond_chinchilla.scenario.limits import Limits
 from beyond_chinchilla.scenario.money import Buy, Currency, Discounting, Energy
+from beyond_chinchilla.scenario.past.data import Data
+from beyond_chinchilla.scenario.past.experts import ExpertsChoice
+from beyond_chinchilla.scenario.past.quantisation import InlineQuantisation, PrecisionName
+from beyond_chinchilla.scenario.past.shape import InlineShape, ShapeName
+from beyond_chinchilla.scenario.past.suite import EXAMPLE, InlineSuite, SuiteName
+from beyond_chinchilla.scenario.past.thinking import InlineThinking
 from beyond_chinchilla.scenario.supply import Capacity, PriceList
 
 
@@ -147,10 +153,26 @@ class ModelSize(Section):
     tokens: Annotated[float, Quantity("tokens", "Training tokens.", "2T")]
 
 
+# In which a target may be stated.
+TARGET_WAYS = ("chinchilla", "loss", "model", "error", "score")
+
+
 class Target(Section):
     """The quality to reach, in exactly one way."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "minProperties": 1,
+            "maxProperties": 2,
+            "oneOf": [
+                {"required": ["chinchilla"], "maxProperties": 1},
+                {"required": ["loss"], "maxProperties": 1},
+                {"required": ["model"], "maxProperties": 1},
+                {"required": ["error", "suite"]},
+                {"required": ["score", "suite"]},
+            ],
+        }
+    )
 
     chinchilla: (
         Annotated[float, Quantity("params", "As good as the compute-optimal model of this size.", "30B")] | None
@@ -164,14 +186,44 @@ class Target(Section):
         ]
         | None
     ) = None
+    error: Annotated[float, Share("A mean error on the tasks of `suite`.", "45%")] | None = None
+    score: Annotated[float, Share("A mean score on the tasks of `suite`, 1 - error.", "55%")] | None = None
+    suite: (
+        Annotated[
+            Annotated[SuiteName, Tag("<name>")] | Annotated[InlineSuite, Tag("<inline>")],
+            Discriminator(kind_of),
+            Field(
+                description="Which tasks: a published suite, a suite.json that bc-opt fit --downstream wrote, or "
+                "{epsilon, k, gamma}; with `error` or `score`."
+            ),
+        ]
+        | None
+    ) = None
+
+    @property
+    def way(self) -> str:
+        """The key that states it: one of `TARGET_WAYS`."""
+        return next(key for key in TARGET_WAYS if getattr(self, key) is not None)
+
+    @property
+    def wanted_error(self) -> Any:
+        """The error on the suite (numeric), whichever of error and score is stated."""
+        assert self.error is not None or self.score is not None
+        return self.error if self.score is None else 1.0 - self.score
 
     @model_validator(mode="after")
     def exactly_one(self) -> Target:
-        """Refuse two targets, and none."""
-        stated = sorted(self.model_dump(exclude_none=True))
+        """Refuse two targets, and none, and a suite that does not go with its target."""
+        stated = [key for key in TARGET_WAYS if getattr(self, key) is not None]
+        ways = "chinchilla: 30B, loss: 1.958, model: llama-2-7b, or error: 45% with suite: gadre-17"
         if len(stated) != 1:
-            found = f"{' and '.join(stated)} are both given; keep one" if stated else "is empty"
-            raise InputError(f"{found}; write chinchilla: 30B, loss: 1.958 or model: llama-2-7b")
+            found = f"{' and '.join(sorted(stated))} are both given; keep one" if stated else "is empty"
+            raise InputError(f"{found}; write {ways}")
+        on_suite = stated[0] in ("error", "score")
+        if on_suite and self.suite is None:
+            raise InputError(f"{stated[0]} needs the suite of tasks on which it is measured; write {EXAMPLE}")
+        if not on_suite and self.suite is not None:
+            raise InputError(f"suite goes with error or score, not with {stated[0]}; write {EXAMPLE}")
         return self
 
 
@@ -206,6 +258,27 @@ class ScenarioFile(Section):
     prices: Annotated[PriceList | None, Field(description="A price list for both, where they state no price.")] = None
     capacity: Annotated[Capacity | None, Field(description="GPUs that can be had for serving, by month.")] = None
     limits: Limits | None = None
+    data: Annotated[Data | None, Field(description="How many different tokens there are to train on.")] = None
+    experts: ExpertsChoice | None = None
+    shape: (
+        Annotated[
+            Annotated[ShapeName, Tag("<name>")] | Annotated[InlineShape, Tag("<inline>")],
+            Discriminator(kind_of),
+            Field(description="Width over depth as a choice: a published law of shape, or {law, aspect}."),
+        ]
+        | None
+    ) = None
+    quantisation: (
+        Annotated[
+            Annotated[PrecisionName, Tag("<name>")] | Annotated[InlineQuantisation, Tag("<inline>")],
+            Discriminator(kind_of),
+            Field(description="What fewer bits cost: a published law of precision, or its constants."),
+        ]
+        | None
+    ) = None
+    thinking: Annotated[
+        InlineThinking | None, Field(description="Samples or tokens of reasoning per request, and what they bring.")
+    ] = None
     uncertainty: Annotated[
         UncertaintyRules | None, Field(description="How uncertain numbers go together; for --risk.")
     ] = None
@@ -240,7 +313,18 @@ def json_schema(*, distributions: bool = False) -> dict[str, Any]:
 
 
 # Sections whose numbers take no distribution.
-_CERTAIN = ("Currency", "UncertaintyRules", "Correlated")
+_CERTAIN = (
+    "Currency",
+    "UncertaintyRules",
+    "Correlated",
+    "InlineShape",
+    "AspectRange",
+    "Data",
+    "InlineRepetition",
+    "InlineThinking",
+    "SampleRange",
+    "ReasoningRange",
+)
 
 
 def _distribution() -> dict[str, Any]:

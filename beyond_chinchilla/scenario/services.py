@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from beyond_chinchilla.costs.fleet import Fleet
 from beyond_chinchilla.costs.forecast import Forecast
 from beyond_chinchilla.costs.hardware import Accelerator
 from beyond_chinchilla.costs.kv_cache import DEFAULT_FAMILY, KVCache, kv_constant, kv_family, kv_of_shape
+from beyond_chinchilla.costs.mixture import Mixture
 from beyond_chinchilla.costs.months import months_between, months_from
 from beyond_chinchilla.costs.service import Service
 from beyond_chinchilla.costs.serving import FixedUse, Replica
@@ -21,6 +23,7 @@ from beyond_chinchilla.scenario.compute import KVCache as StatedCache
 from beyond_chinchilla.scenario.compute import Serving
 from beyond_chinchilla.scenario.demand import Demand
 from beyond_chinchilla.scenario.limits import Limits
+from beyond_chinchilla.scenario.past.shape import depth_of
 from beyond_chinchilla.scenario.prices import price_path
 from beyond_chinchilla.scenario.supply import Capacity
 
@@ -90,8 +93,17 @@ def kv_cache_of(stated: str | StatedCache | None) -> KVCache:
     return kv_of_shape(stated.layers, stated.kv_heads, stated.head_size)
 
 
-def uses(serving: Serving, forecast: Forecast, notes: list[str]) -> tuple[Replica | FixedUse, ...]:
+def uses(
+    serving: Serving,
+    forecast: Forecast,
+    notes: list[str],
+    *,
+    held: Mapping[str, float] | None = None,
+    mixture: Mixture | None = None,
+) -> tuple[Replica | FixedUse, ...]:
     """Return every way to serve that the scenario allows; what a chip cannot do is left out and noted.
+
+    `held` has what a replica must know of the plan beforehand, see `Replica.hold`; `mixture` which parameters rest.
 
     Raises
     ------
@@ -123,6 +135,9 @@ def uses(serving: Serving, forecast: Forecast, notes: list[str]) -> tuple[Replic
                         efficiency=efficiency,
                         context=serving.context,
                         cached_share=forecast.cached_share,
+                        mixture=mixture,
+                        depth=depth_of(serving),
+                        held=held or {},
                     )
                 except InputError as error:
                     refused.append(str(error))

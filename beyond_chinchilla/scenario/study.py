@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,14 @@ from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.study import Study
 from beyond_chinchilla.posynomial import Posynomial
-from beyond_chinchilla.scenario.compile import WEIGHT_READ, doubts_of, law_of, target_loss
+from beyond_chinchilla.scenario.compile import doubts_of, meant_by_latency, target_loss
 from beyond_chinchilla.scenario.compute import Serving, Training
 from beyond_chinchilla.scenario.limits import Hired, Setting, compile_limits
+from beyond_chinchilla.scenario.past import laws as past
+from beyond_chinchilla.scenario.past import thinking
+from beyond_chinchilla.scenario.past.data import licensed
+from beyond_chinchilla.scenario.past.experts import experts_of, mixture_of, total_per_active
+from beyond_chinchilla.scenario.past.shape import depth_of, widest
 from beyond_chinchilla.scenario.prices import TrainingBill, training_bill, training_calendar
 from beyond_chinchilla.scenario.schema import ScenarioFile
 from beyond_chinchilla.scenario.services import Launch, able, launch_after, service_of, uses
@@ -66,19 +71,24 @@ class Monthly:
 
     @cached_property
     def law(self) -> LossLaw:
-        """The loss law."""
-        return law_of(self.file.law)
+        """The plain loss law that is trained under."""
+        return past.law_of_file(self.file)
 
     @cached_property
     def target(self) -> float:
         """The loss to reach [nats/token]."""
         assert self.file.target is not None
-        return target_loss(self.law, self.file.target)
+        return target_loss(past.target_law_of(self.file), self.file.target)
 
     @cached_property
     def forecast(self) -> Forecast:
         """Demand by month, as if the model were there from the first."""
-        return self.file.demand.forecast()
+        return thinking.forecast_of(self.file)
+
+    @cached_property
+    def served(self) -> Forecast:
+        """What is read and written for it by month: more than asked for where requests draw several samples."""
+        return thinking.served(self.file, self.forecast)
 
     @cached_property
     def discounting(self) -> Discounting:
@@ -94,7 +104,7 @@ class Monthly:
         InputError
             There is none, for want of memory, speed or a fleet.
         """
-        found = uses(self.serving, self.forecast, [])
+        found = self.offered([])
         smallest = (self.law.A / float(self.law.reducible(self.target))) ** (1.0 / self.law.alpha)
         refused: list[str] = []
         housed = []
@@ -108,6 +118,10 @@ class Monthly:
         if not housed:
             raise InputError(refused[0])
         return tuple(housed)
+
+    def offered(self, notes: list[str]) -> tuple[Replica | FixedUse, ...]:
+        """Return every way to serve that the scenario lists, able or not; what a chip cannot do is noted."""
+        return uses(self.serving, self.forecast, notes, held=widest(self.file), mixture=mixture_of(self.file))
 
     def study(self) -> Study:
         """Return the question for the solver."""
@@ -183,7 +197,7 @@ class Monthly:
             use,
             self.serving,
             self.file.demand,
-            self.forecast,
+            self.served,
             launch=self.launch(month),
             discounting=self.discounting,
             notes=notes,
@@ -192,15 +206,24 @@ class Monthly:
 
     def problem(self, use: Replica | FixedUse, month: int) -> Problem:
         """Return the problem of one way to serve, for a launch in a month."""
-        notes = [*doubts_of(self.file.law), *self._notes]
+        notes = [*doubts_of(self.file.law), *past.notes_of(self.file, use.precision), *self._notes]
         bill = self.training_bill(month, notes)
         service = self.service(use, month, notes)
-        cost = Posynomial(bill.terms(), "USD")
-        setting = Setting(cost=cost, training=bill.hired, decoding=_fixed(service), service=service)
+        licence = partial(licensed, self.file.data)
+        cost = licence(Posynomial(bill.terms(), "USD"))
+        setting = Setting(
+            cost=cost,
+            training=bill.hired,
+            decoding=_fixed(service),
+            service=service,
+            depth=depth_of(self.serving),
+            total_per_active=total_per_active(self.file),
+            unique_tokens=None if self.file.data is None else self.file.data.unique_tokens,
+        )
         limits, start = self.file.limits, self.file.start_from
         if limits is not None and limits.time_per_output_token is not None and isinstance(use, FixedUse):
-            notes.append(WEIGHT_READ)
-        served = self.forecast.from_month(self.launch(month).lost)
+            notes.append(meant_by_latency(self.serving))
+        served = self.served.from_month(self.launch(month).lost)
         return Problem(
             law=self.law,
             target_loss=self.target,
@@ -209,15 +232,19 @@ class Monthly:
             limits=compile_limits(limits, setting),
             start_from=None if start is None else (start.params, start.tokens),
             name=self.name,
+            levers=past.levers_of(self.file, use.precision),
+            repetition=past.repetition_of(self.file),
+            target_law=past.size_law_of(self.file),
+            experts=experts_of(self.file),
             notes=tuple(dict.fromkeys([*notes, *self.doubts])),
             bill=service,
-            nominal_cost=Posynomial(bill.terms(1.0), "USD"),
+            nominal_cost=licence(Posynomial(bill.terms(1.0), "USD")),
         )
 
     @cached_property
     def _notes(self) -> list[str]:
         notes: list[str] = []
-        uses(self.serving, self.forecast, notes)
+        self.offered(notes)
         return notes
 
     def training_months(self, params: float, tokens: float) -> float | None:

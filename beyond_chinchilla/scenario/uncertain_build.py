@@ -17,6 +17,8 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.scenario.compile import law_of
 from beyond_chinchilla.scenario.document import Keys
 from beyond_chinchilla.scenario.law_kinds import refits_of
+from beyond_chinchilla.scenario.past.suite import map_of
+from beyond_chinchilla.scenario.past.uncertain_suite import uncertain_suite
 from beyond_chinchilla.scenario.schema import InlineLaw, LawChoice, LawSet, ScenarioFile, UncertaintyRules
 from beyond_chinchilla.scenario.uncertain_law import (
     LEAST_EXPONENT,
@@ -56,11 +58,23 @@ def uncertainty_of(file: ScenarioFile, stated: Sequence[UncertainInput]) -> Unce
         note = _held(file.law) if law is None else law.describe()
     except _UnusableError as error:
         law, note, obstacle = None, str(error), str(error)
+    suite, suite_note = None, ""
+    if file.target is not None and file.target.suite is not None:
+        point = map_of(file.target.suite, law_of(file.law))
+        try:
+            suite = uncertain_suite(file.target.suite, law_of(file.law))
+            suite_note = (
+                f"suite {point.title}: held, as nothing is known of its errors" if suite is None else suite.describe()
+            )
+        except InputError as error:
+            suite_note = obstacle = str(error)
     return Uncertainty(
         inputs=inputs,
         correlation=_matrix([each.label for each in inputs], rules),
         law=law,
         law_note=note,
+        suite=suite,
+        suite_note=suite_note,
         hold=rules.hold,
         max_failure=rules.max_failure,
         obstacle=obstacle,
@@ -79,9 +93,13 @@ def uncertainty_mistakes(
     found: Found = []
     if rules is not None:
         found += _correlation_mistakes(rules, [each.label for each in stated])
-        stated_as = () if target is None else target.model_dump(exclude_none=True)
-        if rules.hold == "size" and "loss" in stated_as:
+        stated_as = None if target is None else target.way
+        if rules.hold == "size" and stated_as in ("loss", "error", "score"):
             found.append((("uncertainty", "hold"), "size needs a target by size; give chinchilla: 30B, or hold: loss"))
+    for each in stated:
+        if each.keys[:2] == ("target", "suite"):
+            message = "takes no distribution, as its constants are not independent; give covariance, or refits"
+            found.append((each.keys, message))
     if law is None or found:
         return found
     try:

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from beyond_chinchilla.distributions import Distribution
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.batch import LawBatch
+from beyond_chinchilla.laws.downstream import DownstreamMap
+from beyond_chinchilla.scenario.past.uncertain_suite import UncertainSuite
 from beyond_chinchilla.scenario.uncertain_law import UncertainLaw, correlated
 from beyond_chinchilla.units import format_percent, format_size
 
 Array = NDArray[np.float64]
 Keys = tuple[str | int, ...]
 
-LAW = "law"
+LAW, SUITE = "law", "suite"
 # A page names so many uncertain numbers one by one; the months of a forecast are many.
 _NAMED = 6
 
@@ -73,11 +75,14 @@ class Draws:
         By the keys of each uncertain input.
     law : LawBatch or None
         K laws; None where the law is held.
+    suite : DownstreamMap or None
+        K maps from loss to the error that is the target; None where that is held, or no error is the target.
     """
 
     count: int
     values: Mapping[Keys, Array]
     law: LawBatch | None
+    suite: DownstreamMap | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +92,7 @@ class Group:
     Attributes
     ----------
     name : str
-        "law", "demand", "prices", or several that correlate: "demand and prices".
+        "law", "suite", "demand", "prices", or several that correlate: "demand and prices".
     columns : tuple of int
         Of the unit cube.
     """
@@ -109,6 +114,10 @@ class Uncertainty:
         None where the law is held.
     law_note : str
         How sure the law is, or why it is held.
+    suite : UncertainSuite or None
+        None where the target is no error on a suite, or its map is held.
+    suite_note : str
+        How sure that map is, or why it is held.
     hold : {"loss", "size"}
         What stays under another law: the loss to reach, or the size that states it.
     max_failure : float
@@ -123,6 +132,8 @@ class Uncertainty:
     correlation: Array
     law: UncertainLaw | None
     law_note: str = ""
+    suite: UncertainSuite | None = None
+    suite_note: str = ""
     hold: str = "loss"
     max_failure: float = 0.05
     obstacle: str = ""
@@ -130,17 +141,21 @@ class Uncertainty:
 
     @property
     def dimensions(self) -> int:
-        """Columns of the unit cube: one for each input, then the law's."""
+        """Columns of the unit cube: one for each input, then the law's, then the suite's."""
+        return self._before_suite + (0 if self.suite is None else self.suite.dimensions)
+
+    @property
+    def _before_suite(self) -> int:
         return len(self.inputs) + (0 if self.law is None else self.law.dimensions)
 
     @property
     def is_certain(self) -> bool:
         """Whether there is nothing to draw."""
-        return not self.inputs and self.law is None
+        return not self.inputs and self.law is None and self.suite is None
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """The independent groups: inputs of one kind, with those that they correlate with; the law is one."""
+        """The independent groups: inputs of one kind, with those that they correlate with; law and suite."""
         found: list[tuple[list[str], list[int]]] = []
         for column, each in enumerate(self.inputs):
             names, columns = [each.group], [column]
@@ -155,7 +170,9 @@ class Uncertainty:
             for names, columns in sorted(found, key=lambda group: group[1])
         ]
         if self.law is not None:
-            groups.append(Group(name=LAW, columns=tuple(range(len(self.inputs), self.dimensions))))
+            groups.append(Group(name=LAW, columns=tuple(range(len(self.inputs), self._before_suite))))
+        if self.suite is not None:
+            groups.append(Group(name=SUITE, columns=tuple(range(self._before_suite, self.dimensions))))
         return tuple(groups)
 
     def draw(self, u: Array) -> Draws:
@@ -183,12 +200,14 @@ class Uncertainty:
         count = len(self.inputs)
         shares = correlated(points[:, :count], self.correlation)
         values = {each.keys: each.distribution.quantile(shares[:, i]) for i, each in enumerate(self.inputs)}
-        law = None if self.law is None else self.law.draw(points[:, count:])
-        return Draws(count=len(points), values=values, law=law)
+        law = None if self.law is None else self.law.draw(points[:, count : self._before_suite])
+        suite = None if self.suite is None else self.suite.draw(points[:, self._before_suite :])
+        return Draws(count=len(points), values=values, law=law, suite=suite)
 
     def describe(self) -> tuple[str, ...]:
-        """Say of each uncertain input, and of the law, what it is."""
-        return (*(each.describe() for each in self.inputs), *([self.law_note] if self.law_note else []))
+        """Say of each uncertain input, of the law and of the suite, what it is."""
+        notes = (note for note in (self.law_note, self.suite_note) if note)
+        return (*(each.describe() for each in self.inputs), *notes)
 
     def notes(self) -> tuple[str, ...]:
         """Say what is uncertain, and that it counts as its median where no risk is asked for."""

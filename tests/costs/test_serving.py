@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import floats, log_floats, mfus
 
@@ -442,8 +442,8 @@ def test_ways_out_are_asked_for_the_same_request() -> None:
 def test_what_is_named_really_holds(replica: Replica, N: float) -> None:
     line = explain_memory(replica, N)
     assert (line is None) == (float(replica.largest_batch(N)) >= 1.0)
-    assume(line is not None and "nothing" not in line)
-    assert line is not None
+    if line is None or "nothing" in line:
+        return
     for label in line.split("; ")[1].removesuffix(" would hold it").split(" or "):
         name, precision, _, gpus = label.split()
         other = replace(replica, chip=accelerator(name), precision=precision, gpus=int(gpus))

@@ -116,12 +116,12 @@ CASES: dict[str, tuple[dict[str, Any], str, float, str, Callable[[float, float],
 each_limit = pytest.mark.parametrize("label", CASES)
 
 
-# Of a fleet by month, which this scenario has not: test_studies.py.
-OF_A_FLEET = ("time_to_first_token", "gpus")
+# Of a fleet by month and of limited data, which this scenario has not: test_studies.py, test_data_section.py.
+ELSEWHERE = ("epochs", "time_to_first_token", "gpus")
 
 
 def test_every_key_has_a_case():
-    assert list(CASES) == [label for label in Limits.model_fields if label not in OF_A_FLEET]
+    assert list(CASES) == [label for label in Limits.model_fields if label not in ELSEWHERE]
 
 
 @each_limit

@@ -143,8 +143,11 @@ def test_the_total_of_the_report_is_the_objective(path: Path):
     problem = bc.load(path).to_problem()
     plan = bc.solve(problem)
     assert plan.best is not None
-    for candidate in (plan.best, plan.baseline):
-        point = {"params": candidate.params, "tokens": candidate.tokens, **candidate.variables}
+    # What laws past Chinchilla add to the plan's numbers, and at what the baseline is stated.
+    chosen = {name: value for effect in plan.effects for name, value in effect.figures.items()}
+    once = {lever.variable: lever.baseline for lever in problem.levers if lever.baseline is not None}
+    for candidate, numbers in ((plan.best, chosen), (plan.baseline, chosen | once)):
+        point = {**numbers, "params": candidate.params, "tokens": candidate.tokens, **candidate.variables}
         objective = float(problem.cost.value(point))
         if problem.bill is not None:
             # A fleet's bill is the largest of its pieces, each with the shift on top; GPUs come in whole replicas.
@@ -176,6 +179,12 @@ def extra_keys(path: Path) -> set[str]:
     keys = {"objective"} if stated["objective"] == "loss" else set()
     if "compare" in stated:
         keys |= {"comparison"}
+    keys |= {"suite"} & set(stated.get("target", ()))
+    past = {"shape", "thinking", "experts"} & set(stated)
+    keys |= past | ({"effects"} if past else set())
+    keys |= {"quantisation", "data"} & set(stated)
+    keys |= {"choice", "choices"} if len(scenario.alternatives) > 1 else set()
+    keys |= {"effects"} if shipped.plan(path).effects else set()
     if scenario.file.demand.by_month:
         keys |= {"training", "money", *({"energy", "buy"} & set(stated))}
         keys |= {"serving", "choice", "choices"} if "prefill_mfu" not in stated["serving"] else set()
@@ -189,8 +198,9 @@ def test_the_json_of_a_scenario_has_the_promised_keys(path: Path):
     assert set(found) == PLAN_KEYS | {"law_disagreement"} | extra_keys(path)
     assert found["schema"] == "beyond-chinchilla/plan/1"
     by_month = {"variables", "nominal_total"} if "money" in found else set()
-    assert set(found["plan"]) == CANDIDATE_KEYS | by_month
-    assert set(found["baseline"]) - {"breaks"} == CANDIDATE_KEYS | by_month
+    # All parameters of a mixture of experts, whose params are the active ones
+    assert set(found["plan"]) - {"total_params"} == CANDIDATE_KEYS | by_month
+    assert set(found["baseline"]) - {"breaks", "total_params"} == CANDIDATE_KEYS | by_month
     assert set(found["law"]) >= {"name", "form", "E", "A", "alpha", "B", "beta"}
     assert set(found["savings"]) == {"absolute", "fraction"}
     drivers = {"demand", "training_price", "serving_price"}

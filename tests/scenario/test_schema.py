@@ -233,7 +233,8 @@ def test_two_targets_are_refused():
 
 @pytest.mark.parametrize("target", [{}, {"chinchilla": None}, {"loss": None, "model": None}])
 def test_no_target_is_refused(target: dict[str, None]):
-    assert mistake(target=target) == "target: is empty; write chinchilla: 30B, loss: 1.958 or model: llama-2-7b"
+    ways = "chinchilla: 30B, loss: 1.958, model: llama-2-7b, or error: 45% with suite: gadre-17"
+    assert mistake(target=target) == f"target: is empty; write {ways}"
 
 
 def test_a_key_without_a_value_beside_the_target_is_none():
@@ -523,7 +524,7 @@ serving:
 
 
 def test_six_mistakes_are_six_lines_in_file_order():
-    target = "write chinchilla: 30B, loss: 1.958 or model: llama-2-7b"
+    target = "write chinchilla: 30B, loss: 1.958, model: llama-2-7b, or error: 45% with suite: gadre-17"
     assert file_mistakes(SIX_MISTAKES) == [
         "plan.yaml:2: law: no law named 'sardana-2023'; did you mean 'sardana-2024'?",
         f"plan.yaml:3: target: chinchilla and loss are both given; keep one; {target}",
