@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.analyse.deployment import Deployment, deploy
@@ -188,9 +188,11 @@ def _open_model(deployment: Deployment, name: str, *, bounded: bool) -> Callable
     model = reference_model(name)
     if model.active_params is not None:
         raise InputError(f"buy.model: {name} is a mixture of experts, whose serving is not modelled; name a dense one")
-    monthly, month = deployment.monthly, deployment.launch_month
+    # It is dense, and answers once.
+    file = deployment.monthly.file.model_copy(update={"experts": None, "thinking": None})
+    monthly, month = replace(deployment.monthly, file=file), deployment.launch_month
     # How a fleet runs the model does not depend on how many ask for it.
-    services = [monthly.service(use, month, []) for use in monthly.uses]
+    services = [monthly.service(use.hold(deployment.chosen), month, []) for use in monthly.uses]
     fleets = [(service, _operation(deployment, service, model.params)) for service in services]
 
     def at(factor: float) -> Offer:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from beyond_chinchilla.analyse.deployment import Deployment, deploy
 from beyond_chinchilla.optimise.plan import Plan
+from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.scenario.load import Scenario
+from beyond_chinchilla.scenario.past.data import licensed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,7 +197,8 @@ def _training_money(deployment: Deployment) -> tuple[Array, Array]:
     prices, weights = monthly.training_calendar(month)
     share = prices / prices.sum()
     point = deployment.point
-    terms = {term.label: float(term.value(point)) for term in monthly.training_bill(month, []).terms(1.0)}
+    bill = licensed(monthly.file.data, Posynomial(monthly.training_bill(month, []).terms(1.0), "USD"))
+    terms = bill.totals(point)
     at_once = terms.pop(_AT_ONCE, 0.0)
     cost = math.fsum(terms.values()) * share
     present = cost * weights

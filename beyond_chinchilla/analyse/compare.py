@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from beyond_chinchilla.analyse.committed import given, hold_at, planned
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.optimise.locate import assess, locate, unlimited
 from beyond_chinchilla.optimise.plan import Candidate
@@ -49,6 +50,8 @@ class Comparison:
 def compare(problem: Problem, name: str, *, params: float, tokens: float) -> Comparison:
     """Assess a model of `params` total parameters trained on `tokens` tokens.
 
+    What else laws past Chinchilla let a plan choose, such as the samples of a request, is as the problem's plan has it.
+
     Raises
     ------
     InputError
@@ -57,11 +60,10 @@ def compare(problem: Problem, name: str, *, params: float, tokens: float) -> Com
     for label, value in (("params", params), ("tokens", tokens)):
         if not (math.isfinite(value) and value > 0):
             raise InputError(f"compare {name}: {label} must be above zero and finite, not {value}")
-    law = problem.law
-    candidate = assess(problem, float(law.counted_params(params)), tokens)
+    candidate = given(hold_at(problem, planned(problem)), float(problem.law.counted_params(params)), tokens)
     equal = replace(unlimited(problem), target_loss=candidate.loss)
     best = locate(equal)
-    least = assess(equal, best.params, best.tokens, best.variables).total
+    least = assess(best.settled or equal, best.params, best.tokens, best.variables).total
     # The given model is one of those that the optimum beats: below zero is rounding.
     fraction = max(candidate.total / least - 1.0, 0.0)
     return Comparison(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_chinchilla.optimise.locate import assess
+from beyond_chinchilla.analyse.committed import given, whole_of
 from beyond_chinchilla.optimise.plan import Candidate
 from beyond_chinchilla.optimise.problem import Problem
 
@@ -48,6 +48,7 @@ def cost_curve(problem: Problem, around: list[float], points: int | None = None)
     Parameters
     ----------
     problem : Problem
+        As `bill` takes it.
     around : list of float
         Total parameters that the curve must show.
     points : int, optional
@@ -79,10 +80,11 @@ def cost_curve(problem: Problem, around: list[float], points: int | None = None)
 def bill(problem: Problem, params: float) -> Candidate | None:
     """Return the model of so many total parameters on the fewest tokens that do: the target's, or a floor's.
 
-    None where no number of tokens reaches the target.
+    None where no number of tokens reaches the target. Under a law past Chinchilla the numbers of its levers must be
+    held: see `committed.hold`.
     """
-    law = problem.law
-    N = float(law.counted_params(params))
+    law = whole_of(problem)
+    N = float(problem.law.counted_params(params))
     tokens = float(law.tokens_for(N, problem.target_loss))
     if not math.isfinite(tokens):
         return None
@@ -90,4 +92,4 @@ def bill(problem: Problem, params: float) -> Candidate | None:
         if limit.side == "min" and limit.label != "params":
             # A floor is a monomial, on tokens or on tokens per parameter.
             tokens = max(tokens, limit.bound / limit.value({"params": params, "tokens": 1.0}))
-    return assess(problem, N, tokens)
+    return given(problem, N, tokens)

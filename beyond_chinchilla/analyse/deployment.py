@@ -8,6 +8,7 @@ from functools import cached_property
 from beyond_chinchilla.costs.forecast import Forecast
 from beyond_chinchilla.costs.months import month_label, month_number, months_from
 from beyond_chinchilla.costs.service import Service
+from beyond_chinchilla.costs.serving import FixedUse
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem
@@ -43,6 +44,11 @@ class Deployment:
     def point(self) -> dict[str, float]:
         """The model's parameters and tokens, batch and step time, by variable."""
         return {"params": self.best.params, "tokens": self.best.tokens, **self.best.variables}
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """What laws past Chinchilla chose and a replica knows, such as the aspect ratio."""
+        return _chosen(self.plan)
 
     @cached_property
     def monthly(self) -> Monthly:
@@ -112,20 +118,28 @@ def deploy(scenario: Scenario, plan: Plan) -> Deployment:
     InputError
         Demand over the life alone, no plan, or a plan of another scenario.
     """
+    scenario = scenario.chosen(plan.choice)
     monthly = scenario.monthly()
     if plan.best is None:
         raise InputError(f"{scenario.name}: {plan.status}: there is no plan to deploy")
     month = plan.launch.month if plan.launch else 0
     # A fixed utilisation is no choice, and has no label.
     uses = {use.label: use for use in monthly.uses}
-    use = uses.get(plan.choice) if plan.choice else monthly.uses[0]
+    # What else was chosen, such as experts, stands before it.
+    use = uses.get(plan.choice.rsplit(", ", 1)[-1]) if plan.choice else monthly.uses[0]
+    if use is None and isinstance(monthly.uses[0], FixedUse):
+        use = monthly.uses[0]
     if use is None:
         raise InputError(f"{scenario.name}: the plan serves on {plan.choice}, which this scenario does not offer")
-    return Deployment(scenario, plan, monthly.service(use, month, []))
+    return Deployment(scenario, plan, monthly.service(use.hold(_chosen(plan)), month, []))
+
+
+def _chosen(plan: Plan) -> dict[str, float]:
+    return {name: value for effect in plan.effects for name, value in effect.figures.items()}
 
 
 def problem_of(scenario: Scenario, plan: Plan) -> Problem:
-    """Return what a plan is the optimum of: of several ways to serve and launch months, the chosen ones."""
+    """Return what a plan is the optimum of: of alternatives, ways to serve and launch months, the chosen ones."""
     if plan.best is None or plan.serving is None:
-        return scenario.to_problem()
+        return scenario.chosen(plan.choice).to_problem()
     return deploy(scenario, plan).problem

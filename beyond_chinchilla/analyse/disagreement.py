@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.laws import catalogue
+from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.optimise.locate import kappa_of, locate, savings, unlimited
 from beyond_chinchilla.optimise.problem import Problem
 
@@ -51,26 +52,51 @@ def other_laws(problem: Problem) -> list[Opinion]:
     """Solve a problem again under every other catalogue law that counts parameters alike.
 
     Losses of different data sets and tokenizers do not compare, so that the target is handed over as a size:
-    as good as the compute-optimal model that the problem's own law asks for. Demand and prices stay.
+    as good as the compute-optimal model that the problem's own law asks for. Demand and prices stay. A dense law says
+    nothing of a mixture of experts: there are no others then.
     """
-    size = equivalent_size(problem)
+    if problem.experts is not None and problem.experts.count > 1:
+        return []
+    # Constants of thinking and of shape belong to the losses of their own law.
+    if any(lever.variable for lever in problem.levers):
+        return []
+    size, share = equivalent_size(problem), _trained_share(problem.law)
     opinions = []
     for name in catalogue.names():
         law = catalogue.law(name)
         if name == problem.law.name or law.counts != problem.law.counts:
             continue
         target = float(law.compute_optimal(params=law.counted_params(size)).loss)
-        opinions.append(_opinion(replace(unlimited(problem), law=law, target_loss=target, notes=())))
+        if target <= law.E:
+            # So large a model that nothing is left of its law's terms.
+            continue
+        law = replace(law, A=law.A * share**-law.alpha)
+        opinion = _opinion(replace(unlimited(problem), law=law, target_loss=target, target_law=None, notes=()))
+        if opinion is not None:
+            opinions.append(opinion)
     return opinions
 
 
+def _trained_share(law: LossLaw) -> float:
+    """Return what parameters are worth as they are trained, in few bits, over those of the runs behind the law."""
+    if law.name not in catalogue.names():
+        return 1.0
+    return float((law.A / catalogue.law(law.name).A) ** (-1.0 / law.alpha))
+
+
 def equivalent_size(problem: Problem) -> float:
-    """Return the total parameters of the compute-optimal model at the problem's target."""
-    return float(problem.law.total_params(problem.law.compute_optimal(loss=problem.target_loss).params))
+    """Return the total parameters of the compute-optimal model at the problem's target, as a size would state it."""
+    stated = problem.target_law
+    # A loss that no model of that law reaches, as where it answers once, is no size.
+    law = problem.law if stated is None or problem.target_loss <= stated.E else stated
+    return float(law.total_params(law.compute_optimal(loss=problem.target_loss).params))
 
 
-def _opinion(problem: Problem) -> Opinion:
+def _opinion(problem: Problem) -> Opinion | None:
+    """Return the plan under another law; None where it has none, as where limited data puts the target out of reach."""
     found, law = locate(problem), problem.law
+    if not found.found:
+        return None
     return Opinion(
         law=law.name,
         params=float(law.total_params(found.params)),

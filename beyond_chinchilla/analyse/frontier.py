@@ -8,9 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from beyond_chinchilla.analyse.baseline_block import baselines
+from beyond_chinchilla.analyse.committed import whole_of
 from beyond_chinchilla.analyse.disagreement import equivalent_size
+from beyond_chinchilla.analyse.plan_block import cheapest, takes_arrays
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.laws.thinking import WORDS
 from beyond_chinchilla.optimise.best_loss import BUDGET, solve_loss
 from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.locate import assess, locate, savings
@@ -18,11 +23,21 @@ from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.solver import solve
 from beyond_chinchilla.posynomial import Posynomial
+from beyond_chinchilla.scenario.block import ProblemBlock
+
+Array = NDArray[np.float64]
 
 OVERS = ("target", "demand", "budget")
 MAX_POINTS = 10_000
 # How far a frontier reaches to both sides of the scenario, unless it is told.
 _SPANS = {"target": 10.0, "demand": 100.0, "budget": 10.0}
+# Demands that are tried at once, and how often between two neighbours again.
+_AT_ONCE, _ROUNDS = 64, 7
+# Of what break-even has nothing to say.
+NOT_BY_DEMAND = (
+    "no demand is told from which the plan saves: the baseline answers once, and against it savings need not rise with "
+    "demand"
+)
 _LEAST_FACTOR, _MOST_FACTOR = math.log(1e-12), math.log(1e12)
 
 
@@ -108,7 +123,17 @@ def break_even(problem: Problem, fractions: Sequence[float] = (0.01, 0.05, 0.10)
     Savings against the Chinchilla model rise with demand, so that bisection finds the point; None where no demand
     within twelve orders of magnitude gets there (a limit may stand in the way), 0 where next to none is enough (paid
     data, say, asks for a larger model as well).
+
+    Raises
+    ------
+    InputError
+        Requests that think: against a model that answers once savings need not rise with demand.
     """
+    if any(lever.variable in WORDS for lever in problem.levers):
+        raise InputError(f"{problem.name}: {NOT_BY_DEMAND}")
+    bent = problem.is_extended and problem.bill is None and not any(lever.variable for lever in problem.levers)
+    if bent and takes_arrays(_scaled_block(problem, np.ones(1))):
+        return [(fraction, _demand_at_once(problem, fraction)) for fraction in fractions]
     return [(fraction, _demand_for(problem, fraction)) for fraction in fractions]
 
 
@@ -124,7 +149,7 @@ def scale_demand(problem: Problem, factor: float) -> Problem:
     )
 
 
-def _scaled(posynomial: Posynomial, factor: float) -> Posynomial:
+def _scaled(posynomial: Posynomial, factor: ArrayLike) -> Posynomial:
     terms = tuple(term.times(factor) if "demand" in term.drivers else term for term in posynomial.terms)
     return Posynomial(terms, posynomial.unit)
 
@@ -133,7 +158,7 @@ def _bill(problem: Problem) -> float:
     if problem.objective == "loss":
         return next(limit.bound for limit in problem.limits if limit.label == BUDGET)
     located = locate(replace(problem, limits=()))
-    return assess(problem, located.params, located.tokens, located.variables).total
+    return assess(located.settled or problem, located.params, located.tokens, located.variables).total
 
 
 def _refuse_months(problem: Problem) -> None:
@@ -144,7 +169,7 @@ def _refuse_months(problem: Problem) -> None:
 
 
 def _at_size(problem: Problem, size: float) -> Point:
-    law = problem.law
+    law = problem.target_law or problem.law
     loss = float(law.compute_optimal(params=law.counted_params(size)).loss)
     return Point("chinchilla_params", size, solve(replace(problem, target_loss=loss)))
 
@@ -183,7 +208,8 @@ def _demand_for(problem: Problem, fraction: float) -> float | None:
         # A fleet of 1e12 times the GPUs is no fleet; and each step is a geometric program.
         low, high, steps = 0.5 * low, 0.5 * high, 24
     else:
-        steps = 60
+        # Where each step is a search, to a millionth.
+        steps = 26 if problem.is_extended else 60
     if saves(low):
         return 0.0
     if not saves(high):
@@ -192,3 +218,43 @@ def _demand_for(problem: Problem, fraction: float) -> float | None:
         middle = 0.5 * (low + high)
         low, high = (low, middle) if saves(middle) else (middle, high)
     return math.exp(high)
+
+
+def _demand_at_once(problem: Problem, fraction: float) -> float | None:
+    """Return the same as `_demand_for`, of many demands at once: for laws under which each would be a search."""
+    low, high = _LEAST_FACTOR, _MOST_FACTOR
+    for _ in range(_ROUNDS):
+        logs = np.linspace(low, high, _AT_ONCE)
+        saves = np.flatnonzero(_savings(problem, np.exp(logs)) >= fraction)
+        if not saves.size:
+            return None
+        first = int(saves[0])
+        if first == 0:
+            return 0.0
+        low, high = float(logs[first - 1]), float(logs[first])
+    return math.exp(high)
+
+
+def _savings(problem: Problem, factors: Array) -> Array:
+    """Return what plans save against their baselines at many demands; nan where there is no plan."""
+    block = _scaled_block(problem, factors)
+    found = cheapest(block, [limit.ratio for limit in block.limits])
+    total = block.cost.value({"params": found.params, "tokens": found.tokens})
+    return np.asarray(1.0 - total / baselines(block).total)
+
+
+def _scaled_block(problem: Problem, factors: Array) -> ProblemBlock:
+    """Return the problem at many demands, as arrays; see `scale_demand`."""
+    whole = whole_of(problem)
+    stated = tuple(replace(limit, quantity=_scaled(limit.quantity, factors)) for limit in problem.limits)
+    return ProblemBlock(
+        count=factors.size,
+        law=whole.law,
+        target_loss=np.full(factors.size, problem.target_loss),
+        bill=_scaled(problem.cost, factors),
+        compute=_scaled(problem.flops, factors),
+        stated=stated,
+        name=problem.name,
+        repetition=whole.repetition,
+        quantisation=whole.quantisation,
+    )

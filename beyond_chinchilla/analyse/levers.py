@@ -19,6 +19,7 @@ STEP = 0.20
 # Between these quantiles an uncertain input moves.
 TAILS = (0.1, 0.9)
 TARGET = "target.chinchilla"
+UNIQUE_TOKENS = "data.unique_tokens"
 TRAINING_PRICE, SERVING_PRICE = "training.price", "serving.price"
 _KERNELS = ("prefill", "decode", "bandwidth")
 
@@ -55,15 +56,20 @@ class Lever:
 def levers(scenario: Scenario) -> tuple[Lever, ...]:
     """Return the standard levers of a scenario, each 20% to both sides.
 
-    Demand, the prices of training and serving, every utilisation and the target as a compute-optimal size, as far as
-    the scenario has them: no price where chips are bought or a dated table is the price.
+    Demand, the prices of training and serving, every utilisation, unique tokens and the target as a compute-optimal
+    size, as far as the scenario has them: no price where chips are bought or a dated table is the price.
     """
     demand, _ = scenario.demand()
     found = [_lever(DEMAND, "demand", demand, lambda value: scaled(scenario, DEMAND, value / demand))]
     if scenario.file.objective == "cost":
         found += _training(scenario) + _serving(scenario)
+    if scenario.file.data is not None:
+        found.append(_keyed(scenario, UNIQUE_TOKENS, "data", scenario.file.data.unique_tokens))
     if scenario.file.target is not None:
-        size = equivalent_size(scenario.to_problem())
+        problem = scenario.to_problem()
+        size = equivalent_size(problem)
+        if problem.target_law is not None and problem.target_loss <= problem.target_law.E:
+            return tuple(found)
         found.append(_lever(TARGET, "target", size, lambda value: _aimed(scenario, value)))
     return tuple(found)
 

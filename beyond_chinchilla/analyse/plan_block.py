@@ -1,4 +1,8 @@
-"""The cheapest plans of a block of problems, as arrays: by the universal curve, or under limits elementwise."""
+"""The cheapest plans of a block of problems, as arrays: by the universal curve, or under limits elementwise.
+
+Under limited data or quantisation these say what the plain law asks for. Where that takes neither more tokens nor more
+parameters than the data can fill, it is the answer; else, and wherever weights are rounded, sizes are searched.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +51,7 @@ class Method(IntEnum):
     NONE = 0
     UNIVERSAL = 1
     ELEMENTWISE = 2
+    SEARCH = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +77,8 @@ class Cheapest:
     spend_ratio: Array | None
 
 
+# A target reached by no more than rounding.
+_SAME = 1e-13
 # What the two solvers call it.
 _OF_UNIVERSAL = np.array(
     [Status.OPTIMAL, Status.INVALID, Status.OUT_OF_REACH, Status.UNBOUNDED],
@@ -106,7 +113,33 @@ def cheapest(block: ProblemBlock, ratios: Sequence[Posynomial]) -> Cheapest:
         A bill or limit that needs the geometric program; see `takes_arrays`.
     """
     with np.errstate(all="ignore"):
-        return _cheapest(block, ratios)
+        found = _cheapest(block, ratios)
+        return found if block.whole.is_plain else _bent(block, ratios, found)
+
+
+def _bent(block: ProblemBlock, ratios: Sequence[Posynomial], plain: Cheapest) -> Cheapest:
+    """Return the plans of the whole law: a problem that has none where all data is new, and no bits are lost, has none.
+
+    `plain` is what the plain law asks for.
+    """
+    # Imported where it is needed: few scenarios go past the plain law.
+    from beyond_chinchilla.analyse.size_search import search
+
+    N, D = plain.params.copy(), plain.tokens.copy()
+    status, method = plain.status.copy(), plain.method.copy()
+    whole = block.whole
+    reached = whole.loss(N, D) <= block.target_loss * (1.0 + _SAME)
+    left = np.flatnonzero((status == Status.OPTIMAL) & ~reached)
+    if left.size:
+        part = block.block(left)
+        here = [part_of(ratio, left) for ratio in ratios]
+        N[left], D[left] = search(part.whole, part.target_loss, part.cost, here, N[left])
+        lost = ~np.isfinite(N[left])
+        status[left] = np.where(lost, np.int8(Status.INFEASIBLE), np.int8(Status.OPTIMAL))
+        method[left] = np.where(lost, np.int8(Method.NONE), np.int8(Method.SEARCH))
+    # What the curve says of savings is against a model of the plain law.
+    s = None if plain.spend_ratio is None else np.full(block.count, np.nan)
+    return Cheapest(params=N, tokens=D, status=status, method=method, spend_ratio=s)
 
 
 def _cheapest(block: ProblemBlock, ratios: Sequence[Posynomial]) -> Cheapest:

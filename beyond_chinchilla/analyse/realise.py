@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from beyond_chinchilla.analyse.committed import given, hold_at, planned, whole_of
 from beyond_chinchilla.costs.flops import Architecture
 from beyond_chinchilla.errors import InputError
-from beyond_chinchilla.optimise.locate import assess
+from beyond_chinchilla.laws.lever import Lever
+from beyond_chinchilla.laws.shape import ASPECT
 from beyond_chinchilla.optimise.plan import Candidate
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.units import format_number
@@ -25,6 +27,8 @@ DEAR = 1.01
 ASPECT_OF_SMALL = (40.0, 110.0)
 ASPECT_OF_LARGE = (90.0, 160.0)
 SMALL, LARGE = 1e8, 1e11
+# Under a law of shape the band lies around the plan's own aspect ratio, by this factor to both sides.
+NEAR_ASPECT = 1.15
 # Up to here decoders tie the output projection to the embedding (Llama-3.2 1B and 3B do, Llama-3 8B does not).
 LARGEST_TIED = 4e9
 # Heads of 64 below this width, of 128 from here on.
@@ -157,7 +161,8 @@ def realise(
     Raises
     ------
     InputError
-        A count that is no whole number of at least 1, a size out of reach of the target, or no shape nearby.
+        A count that is no whole number of at least 1, a size out of reach of the target, no shape nearby, or a mixture
+        of experts.
 
     Examples
     --------
@@ -180,6 +185,13 @@ def realise(
             "batch_tokens": batch_tokens,
         },
     )
+    if problem.experts is not None and problem.experts.count > 1:
+        raise InputError(
+            f"{problem.name}: decoders are proposed for dense models; {problem.experts.count} experts are none: give "
+            "experts: 1, or leave --realise out"
+        )
+    chosen, shape_law = planned(problem), _shape_law(problem)
+    asked, problem = problem, hold_at(problem, chosen)
     counted = float(problem.law.counted_params(params))
     tokens = _least_tokens(problem, params)
     if not math.isfinite(tokens):
@@ -188,14 +200,18 @@ def realise(
             f"params = {format_number(params)}: no number of tokens brings it to the target loss "
             f"{problem.target_loss:.4g}; that takes more than {format_number(least)}"
         )
-    plan = assess(problem, counted, tokens)
+    plan = given(problem, counted, tokens)
     tie = params <= LARGEST_TIED if tied is None else tied
 
     proposals: list[Realisation] = []
     sizes: list[int] = []
-    for shape in _shapes(params, vocabulary=vocabulary, gated=gated, kv_heads=kv_heads, tied=tie):
+    band = aspect_band(params) if shape_law is None else _band_around(shape_law, chosen[shape_law.kind])
+    for shape in _shapes(params, band, vocabulary=vocabulary, gated=gated, kv_heads=kv_heads, tied=tie):
         size = int(shape.parameters(embeddings=True, norms=True))
         sizes.append(size)
+        if shape_law is not None:
+            # Each loses what its own shape does.
+            problem = hold_at(asked, {**chosen, shape_law.kind: shape.width / shape.layers})
         trained = _train(problem, size, token_digits, batch_tokens) if _ratio(size, params) <= NEAR else None
         if trained is not None and (allowed is None or allowed(trained)):
             core = int(shape.parameters(embeddings=False, norms=True))
@@ -204,7 +220,7 @@ def realise(
             )
     if not proposals:
         nearest = min(sizes, key=lambda size: _ratio(size, params), default=None)
-        raise InputError(_nothing_near(params, vocabulary, kv_heads, tie, nearest))
+        raise InputError(_nothing_near(params, band, vocabulary, kv_heads, tie, nearest))
     return _choose(proposals, count)
 
 
@@ -243,6 +259,17 @@ def round_up(tokens: float, digits: int) -> int:
     return -(-whole // step) * step
 
 
+def _shape_law(problem: Problem) -> Lever | None:
+    return next((lever for lever in problem.levers if lever.variable == ASPECT), None)
+
+
+def _band_around(shape: Lever, aspect: float) -> tuple[float, float]:
+    """Return the aspect ratios near a plan's own, within those that the law of shape allows."""
+    low, high = max(aspect / NEAR_ASPECT, shape.low), min(aspect * NEAR_ASPECT, shape.high)
+    # Of one shape alone whole numbers of layers and heads leave some room.
+    return (low, high) if low < high else (aspect / NEAR_ASPECT, aspect * NEAR_ASPECT)
+
+
 def _check(params: float, counts: Mapping[str, int | None]) -> None:
     if not (math.isfinite(params) and params > 0):
         raise InputError(f"params = {params!r}: the plan's size is a positive finite number of parameters")
@@ -267,9 +294,11 @@ def _widths() -> Iterator[int]:
         width += max(64, 2 ** (width.bit_length() - 1) // 8)
 
 
-def _shapes(params: float, *, vocabulary: int, gated: bool, kv_heads: int | None, tied: bool) -> Iterator[Architecture]:
-    """Go through the shapes within the band of aspects whose sizes surround N*, a few for each width."""
-    low, high = aspect_band(params)
+def _shapes(
+    params: float, band: tuple[float, float], *, vocabulary: int, gated: bool, kv_heads: int | None, tied: bool
+) -> Iterator[Architecture]:
+    """Go through the shapes within a band of aspects whose sizes surround N*, a few for each width."""
+    low, high = band
     for width in _widths():
         head_size = 64 if width < FIRST_WIDTH_OF_LARGE_HEADS else 128
         heads = width // head_size
@@ -301,7 +330,7 @@ def _shapes(params: float, *, vocabulary: int, gated: bool, kv_heads: int | None
 
 def _least_tokens(problem: Problem, size: float) -> float:
     """Return the fewest tokens with which a model of this size meets the target and every floor; nan without one."""
-    needed = float(problem.law.tokens_for(problem.law.counted_params(size), problem.target_loss))
+    needed = float(whole_of(problem).tokens_for(problem.law.counted_params(size), problem.target_loss))
     for limit in problem.limits:
         if limit.side == "min" and limit.label in ("tokens", "tokens_per_param"):
             needed = max(needed, limit.bound * (1.0 if limit.label == "tokens" else size))
@@ -317,8 +346,8 @@ def _train(problem: Problem, size: int, digits: int, batch: int | None) -> Candi
     # A count that is round already may miss the target by a last bit: then the next one.
     for least in (needed, needed * (1.0 + 1e-9)):
         tokens = float(round_up(least, digits) if batch is None else math.ceil(least / batch) * batch)
-        if float(problem.law.loss(counted, tokens)) <= problem.target_loss:
-            candidate = assess(problem, counted, tokens)
+        if float(whole_of(problem).loss(counted, tokens)) <= problem.target_loss:
+            candidate = given(problem, counted, tokens)
             return None if candidate.breaks else candidate
     return None
 
@@ -344,8 +373,15 @@ def _choose(proposals: list[Realisation], count: int) -> list[Realisation]:
     return sorted((wanted + repeats)[:count], key=bill)
 
 
-def _nothing_near(params: float, vocabulary: int, kv_heads: int | None, tied: bool, nearest: int | None) -> str:
-    low, high = aspect_band(params)
+def _nothing_near(
+    params: float,
+    band: tuple[float, float],
+    vocabulary: int,
+    kv_heads: int | None,
+    tied: bool,
+    nearest: int | None,
+) -> str:
+    low, high = band
     wanted = (
         f"no decoder within {NEAR:g}x of {format_number(params)} parameters, with a vocabulary of {vocabulary} and "
         f"width/layers of {low:.0f} to {high:.0f},"

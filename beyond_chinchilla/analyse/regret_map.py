@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from beyond_chinchilla.analyse.committed import called, given, hold_at
 from beyond_chinchilla.analyse.deployment import problem_of
 from beyond_chinchilla.analyse.variation import DEMAND, numeric_key, scaled, unrounded, value_at
 from beyond_chinchilla.errors import InputError
@@ -179,7 +181,8 @@ def regret_map(
 ) -> RegretMap:
     """Plan for each of several values, meet each of them.
 
-    Training is over before the value shows: size and tokens stay as planned. By month, what it is served on and the
+    Training is over before the value shows: size and tokens stay as planned, and with them what else laws past
+    Chinchilla let a plan choose, such as the samples of a request. By month, what it is served on and the
     month of launch stay those of `plan`; batch and step time follow what is met.
 
     Parameters
@@ -242,6 +245,7 @@ class _Station:
     problem: Problem
     best: Candidate | None
     counted: float
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -262,8 +266,8 @@ class _Line:
         located = locate(problem)
         if not located.found:
             return _Station(problem, None, math.nan)
-        best = assess(problem, located.params, located.tokens, located.variables)
-        return _Station(problem, best, located.params)
+        best = assess(located.settled or problem, located.params, located.tokens, located.variables)
+        return _Station(problem, best, located.params, located.held)
 
 
 def _meet(planned: _Station, met: _Station) -> Cell:
@@ -272,7 +276,12 @@ def _meet(planned: _Station, met: _Station) -> Cell:
         return Cell(total=math.nan, breaks=(NO_PLAN,))
     if planned is met:
         return Cell(total=unrounded(planned.best))
-    found = assess(met.problem, planned.counted, planned.best.tokens)
+    try:
+        asked = hold_at(met.problem, planned.numbers)
+    except InputError:
+        # No size at all reaches what is met with the numbers that were planned.
+        return Cell(total=math.nan, breaks=(TARGET,))
+    found = given(asked, planned.counted, planned.best.tokens)
     missed = found.loss > met.problem.target_loss * (1.0 + _SLIP)
     return Cell(total=unrounded(found), breaks=(*((TARGET,) if missed else ()), *found.breaks))
 
@@ -332,9 +341,15 @@ def _allows(scenario: Scenario, key: str, factor: float) -> bool:
 
 
 def _notes(plan: Plan) -> tuple[str, ...]:
-    if not plan.choice:
-        return ()
-    return (f"everywhere on {plan.choice}, launched as in the scenario's plan; before GPUs are rounded up",)
+    found = []
+    if plan.choice and plan.serving is None:
+        found.append(f"everywhere {plan.choice}, as the scenario's plan chose")
+    elif plan.choice:
+        found.append(f"everywhere on {plan.choice}, launched as in the scenario's plan; before GPUs are rounded up")
+    chosen = [called(name) for effect in plan.effects for name in effect.figures if called(name)]
+    if chosen:
+        found.append(f"{' and '.join(chosen)} stay as planned, like size and tokens")
+    return tuple(found)
 
 
 def _number(value: float) -> float | None:

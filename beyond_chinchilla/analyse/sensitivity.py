@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from beyond_chinchilla.analyse.deployment import problem_of
+from beyond_chinchilla.analyse.frontier import NOT_BY_DEMAND
 from beyond_chinchilla.analyse.levers import (
     SERVING_PRICE,
     STEP,
     TARGET,
     TRAINING_PRICE,
+    UNIQUE_TOKENS,
     Lever,
     levers,
     uncertain_levers,
@@ -28,10 +30,10 @@ from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.solver import solve
 from beyond_chinchilla.scenario.load import Scenario
+from beyond_chinchilla.scenario.uncertainty import LAW, SUITE, Draws
 from beyond_chinchilla.units import format_percent
 
-LAW = "law"
-# Draws of the law behind its bar; by month each is a solve of its own.
+# Draws of the law, or of the suite, behind its bar; by month each is a solve of its own.
 LAW_DRAWS, LAW_DRAWS_BY_MONTH = 1024, 64
 # Half the step of central differences, relative: their error is a third of its square.
 _STEP = 0.01
@@ -41,6 +43,7 @@ _ENVELOPE = {
     TRAINING_PRICE: "training_price",
     SERVING_PRICE: "serving_price",
     TARGET: "target_loss",
+    UNIQUE_TOKENS: "unique_tokens",
 }
 
 
@@ -51,11 +54,11 @@ class Bar:
     Attributes
     ----------
     label : str
-        Its dotted key, ``"demand"`` or ``"law"``.
+        Its dotted key, ``"demand"``, ``"law"`` or ``"suite"``.
     group : str
         Whose it is.
     low, high : float or None
-        Where it was moved, in the unit of the scenario reference; None for a law.
+        Where it was moved, in the unit of the scenario reference; None for a law or a suite.
     low_total, high_total : float or None
         Least bill there, the model chosen anew [unit of the bill]; None where there is no plan.
     low_params, high_params : float or None
@@ -184,7 +187,9 @@ def sensitivity(
     bars, notes = tornado(scenario, plan, seed=seed)
     rows, more = sobol_indices(scenario, plan, samples=samples, seed=seed)
     turns: tuple[BreakEven, ...] = ()
-    if scenario.file.start_from is None:
+    if scenario.file.thinking is not None:
+        more += (NOT_BY_DEMAND,)
+    elif scenario.file.start_from is None:
         turns = demand_break_evens(scenario, plan)
     if scenario.file.objective == "cost":
         switched, left_out = switches(scenario, plan, chips)
@@ -247,7 +252,10 @@ def _elasticity(plan: Plan, lever: Lever) -> list[Elasticity]:
         totals.append(unrounded(best))
         losses.append(problem.target_loss)
     step = math.log(values[1] / values[0])
-    envelope = plan.elasticities.get(_ENVELOPE.get(lever.label, ""))
+    known = {**plan.elasticities}
+    for effect in plan.effects:
+        known |= effect.elasticities
+    envelope = known.get(_ENVELOPE.get(lever.label, ""))
     if envelope is not None and lever.label == TARGET:
         # The plan's is by the loss, the lever's by the size that has it.
         envelope *= math.log(losses[1] / losses[0]) / step
@@ -261,7 +269,7 @@ def _cheapest(problem: Problem) -> Candidate | None:
     located = locate(problem)
     if not located.found:
         return None
-    return assess(problem, located.params, located.tokens, located.variables)
+    return assess(located.settled or problem, located.params, located.tokens, located.variables)
 
 
 def tornado(scenario: Scenario, plan: Plan, *, seed: int = 1) -> tuple[tuple[Bar, ...], tuple[str, ...]]:
@@ -280,12 +288,13 @@ def tornado(scenario: Scenario, plan: Plan, *, seed: int = 1) -> tuple[tuple[Bar
         note = f"no input is stated as uncertain: each moves by {format_percent(STEP, 0)} to both sides"
     bars = [_bar(lever, best) for lever in moved]
     notes = [note]
-    if uncertainty.law is not None:
-        bars.append(_law_bar(scenario, plan, best, seed))
-        notes.append(
-            f"the law moves as a whole: of {_law_draws(plan)} joint draws of its parameters, those at 10% and 90% of "
-            "the total"
-        )
+    for label, drawn in ((LAW, uncertainty.law), (SUITE, uncertainty.suite)):
+        if drawn is not None:
+            bars.append(_drawn_bar(label, scenario, plan, best, seed))
+            notes.append(
+                f"the {label} moves as a whole: of {_law_draws(plan)} joint draws of its parameters, those at 10% and "
+                "90% of the total"
+            )
     return tuple(sorted(bars, key=lambda bar: -bar.width)), tuple(notes)
 
 
@@ -319,16 +328,19 @@ def _law_draws(plan: Plan) -> int:
     return LAW_DRAWS if plan.serving is None else LAW_DRAWS_BY_MONTH
 
 
-def _law_bar(scenario: Scenario, plan: Plan, best: Candidate, seed: int) -> Bar:
-    """Return the bar of the law: the draws at 10% and 90% of the total; out of reach counts as dearer than all."""
+def _drawn_bar(label: str, scenario: Scenario, plan: Plan, best: Candidate, seed: int) -> Bar:
+    """Return the bar of law or suite: the draws at 10% and 90% of the total; out of reach is dearer than all."""
     from beyond_chinchilla.analyse.risk.sampling import sobol
     from beyond_chinchilla.analyse.risk.worlds import worlds_of
-    from beyond_chinchilla.scenario.uncertainty import Draws
 
-    law = scenario.uncertainty.law
-    assert law is not None
-    count = _law_draws(plan)
-    draws = Draws(count=count, values={}, law=law.draw(sobol(count, law.dimensions, seed)))
+    count, law, suite = _law_draws(plan), scenario.uncertainty.law, scenario.uncertainty.suite
+    if label == LAW:
+        assert law is not None
+        draws = Draws(count=count, values={}, law=law.draw(sobol(count, law.dimensions, seed)))
+    else:
+        assert suite is not None
+        drawn = suite.draw(sobol(count, suite.dimensions, seed))
+        draws = Draws(count=count, values={}, law=None, suite=drawn)
     seen = worlds_of(scenario, plan, draws).foresight()
     totals = np.where(seen.reachable, seen.total, np.inf)
     order = np.argsort(totals, kind="stable")
@@ -337,8 +349,8 @@ def _law_bar(scenario: Scenario, plan: Plan, best: Candidate, seed: int) -> Bar:
         (float(seen.total[k]), float(seen.params[k])) if seen.reachable[k] else (None, None) for k in (low, high)
     ]
     return Bar(
-        label=LAW,
-        group=LAW,
+        label=label,
+        group=label,
         low=None,
         high=None,
         low_total=figures[0][0],

@@ -123,7 +123,9 @@ def switch(scenario: Scenario, plan: Plan, use: Use, chip: str) -> BreakEven:
         other.peak_flops(precisions[0])
     total = math.log(unrounded(plan.best))
     prices = prices_of(section)
-    used = next((one for one in present if plan.choice.startswith(f"{one.name} ")), present[0])
+    # What else was chosen, such as experts, stands before how it is served.
+    served = plan.choice.rsplit(", ", 1)[-1]
+    used = next((one for one in present if served.startswith(f"{one.name} ")), present[0])
 
     def excess(log_price: float) -> float:
         """Return ln total on the other chip at a price, over that of the plan."""

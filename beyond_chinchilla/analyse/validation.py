@@ -51,16 +51,20 @@ class Measurement:
         Chip, precision, number of chips, and the request.
     params : float
         Of the served model [parameters].
+        Active ones of a mixture of experts.
     value : float
         Output tokens per second and chip, at full load.
     use : {"fit", "check"}
         Whether the default efficiencies may see it.
+    model : str
+        What is served.
     """
 
     replica: Replica
     params: float
     value: float
     use: str
+    model: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,7 @@ class ServingRow:
         Predicted / measured.
     use : {"fit", "check"}
         Whether the efficiencies were fitted to the row.
+    model : str
     """
 
     hardware: str
@@ -96,6 +101,7 @@ class ServingRow:
     measured: float
     ratio: float
     use: str
+    model: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON holds it."""
@@ -160,6 +166,7 @@ def measurements(efficiency: Efficiency = DEFAULT_EFFICIENCY) -> tuple[Measureme
             params=parse_number(table["params"]),
             value=float(row["value"]),
             use=row["use"],
+            model=table["model"],
         )
         for row in (*table["rows"], *table["more"])
     )
@@ -186,7 +193,7 @@ def serving_table(efficiency: Efficiency = DEFAULT_EFFICIENCY) -> tuple[ServingR
     >>> row.hardware, row.measured, f"{row.ratio:.2f}"
     ('h200-sxm', 2587.0, '0.85')
     """
-    return tuple(_serving_row(measurement) for measurement in measurements(efficiency))
+    return tuple(serving_row(measurement) for measurement in measurements(efficiency))
 
 
 def fit_efficiencies(rows: Sequence[Measurement], start: Efficiency = DEFAULT_EFFICIENCY) -> Efficiency:
@@ -220,7 +227,7 @@ def fit_efficiencies(rows: Sequence[Measurement], start: Efficiency = DEFAULT_EF
 
     def squares(logs: Any) -> float:
         efficiency = with_shares(logs)
-        errors = (_full_load(replace(row.replica, efficiency=efficiency), row.params) / row.value for row in rows)
+        errors = (full_load(replace(row.replica, efficiency=efficiency), row.params) / row.value for row in rows)
         return sum(math.log(error) ** 2 for error in errors)
 
     # The sum of squares has its least value in a kink, where a step is bound by compute and by weights alike: a method
@@ -286,7 +293,7 @@ def to_frame(rows: Sequence[ServingRow] | Sequence[TrainingRow]) -> pd.DataFrame
     return pd.DataFrame([row.to_dict() for row in rows])
 
 
-def _full_load(replica: Replica, params: float) -> float:
+def full_load(replica: Replica, params: float) -> float:
     """Return output tokens per second and chip with as many sequences as memory holds; 0 where it holds none."""
     batch = float(replica.best_batch(params))
     if batch < 1.0:
@@ -294,10 +301,11 @@ def _full_load(replica: Replica, params: float) -> float:
     return replica.describe(params, batch, float(replica.step_time(params, batch)))["output_tokens_per_second"]
 
 
-def _serving_row(measurement: Measurement) -> ServingRow:
+def serving_row(measurement: Measurement) -> ServingRow:
+    """Return the predicted throughput beside a measured one."""
     replica, params = measurement.replica, measurement.params
-    predicted = _full_load(replica, params)
-    by_size = {gpus: _full_load(replace(replica, gpus=gpus), params) for gpus in REPLICA_SIZES}
+    predicted = full_load(replica, params)
+    by_size = {gpus: full_load(replace(replica, gpus=gpus), params) for gpus in REPLICA_SIZES}
     return ServingRow(
         hardware=replica.chip.name,
         precision=replica.precision,
@@ -310,6 +318,7 @@ def _serving_row(measurement: Measurement) -> ServingRow:
         measured=measurement.value,
         ratio=predicted / measurement.value,
         use=measurement.use,
+        model=measurement.model,
     )
 
 

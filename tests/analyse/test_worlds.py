@@ -33,7 +33,7 @@ SCENARIOS = Path(__file__).parents[2] / "scenarios"
 OVER_LIFE = sorted(
     path.stem
     for path in SCENARIOS.glob("*.yaml")
-    if "objective: loss" not in (text := path.read_text("utf-8")) and "requests_per_month" not in text
+    if "objective: loss" not in (text := path.read_text("utf-8")) and "months:" not in text
 )
 CERTAIN = Draws(count=1, values={}, law=None)
 BASE: dict[str, Any] = {

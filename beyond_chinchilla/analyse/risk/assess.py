@@ -26,6 +26,7 @@ from beyond_chinchilla.analyse.risk.worlds import Foresight, Worlds, worlds_of
 from beyond_chinchilla.engines import Engine
 from beyond_chinchilla.engines.local import Serial
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.scenario.uncertainty import Draws
 
 if TYPE_CHECKING:
     from beyond_chinchilla.optimise.plan import Plan
@@ -131,7 +132,12 @@ def assess(
     told = _Steps(progress)
     foresight = _foresight(worlds, told, pool or Serial())
 
-    held = [plan.best.params, plan.baseline.params]
+    chinchilla = plan.baseline.params
+    if len(scenario.alternatives) > 1:
+        # The plan's own baseline may be of another choice, under another law.
+        certain = worlds_of(scenario, plan, Draws(count=1, values={}, law=None)).foresight()
+        chinchilla = float(certain.baseline_params[0])
+    held = [plan.best.params, chinchilla]
     held += [row.bound for row in plan.limits if row.label == "params"]
     grid = grid_of(foresight, held, effort.sizes)
     decision = Decision(
@@ -149,7 +155,7 @@ def assess(
         "least mean": decision.least(profile, weigh(0.0)),
         "least CVaR": decision.least(profile, weigh(1.0)),
         "point estimate": plan.best.params,
-        "Chinchilla": plan.baseline.params,
+        "Chinchilla": chinchilla,
     }
     chosen = 0 if aversion == 0.0 else 1
     if 0.0 < aversion < 1.0:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.laws.whole_law import WholeLaw
 from beyond_chinchilla.posynomial import Posynomial, Term
 
 Array = NDArray[np.float64]
@@ -82,6 +83,23 @@ def trained(
     enough = most * (1.0 + SLIP)
     over = wanted > enough
     return np.where(over, most, wanted), over | broken, needed > enough
+
+
+def spoilt(whole: WholeLaw, N: Array, needed: Array, tokens: Array, target_loss: ArrayLike) -> Flags:
+    """Say where more tokens than are needed, because a floor asks for them, are more than few bits can hold.
+
+    Parameters
+    ----------
+    whole : WholeLaw
+    N, needed, tokens : ndarray
+        Sizes as the law counts them, the tokens at which they reach the target, and those that they are trained on.
+    target_loss : numeric
+        [nats/token].
+    """
+    more = tokens > needed
+    if whole.quantisation is None or not more.any():
+        return np.zeros(tokens.shape, dtype=bool)
+    return np.asarray(more & (whole.loss(N, tokens) > np.multiply(target_loss, 1.0 + SLIP)))
 
 
 def by_tokens(terms: Sequence[Term], point: Mapping[str, Array]) -> dict[float, Any]:

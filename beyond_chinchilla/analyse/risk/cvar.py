@@ -183,7 +183,8 @@ def verify_risk(
     Raises
     ------
     InputError
-        Nothing is uncertain, or demand is by month: bills with floors are no sum of terms.
+        Nothing is uncertain, demand is by month (bills with floors are no sum of terms), or limited data or
+        quantisation bend the law.
     """
     uncertainty = scenario.uncertainty
     if uncertainty.is_certain:
@@ -192,6 +193,12 @@ def verify_risk(
     if not isinstance(worlds, LifeWorlds):
         raise InputError(f"{scenario.name}: there is no convex program of a bill by month; leave --verify out")
     block = worlds.block
+    if not block.whole.is_plain:
+        bent = {"data": block.repetition, "quantisation": block.quantisation}
+        bends = " and ".join(name for name, bend in bent.items() if bend is not None)
+        raise InputError(
+            f"{scenario.name}: the convex program of the CVaR does not know {bends}; leave --verify or --risk out"
+        )
     return verify_cvar(worlds, block.law, block.target_loss, block.cost, level=level, aversion=aversion)
 
 

@@ -10,17 +10,18 @@ Where demand and prices are the same in all worlds, as where the law alone is un
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from beyond_chinchilla.analyse.risk.bills import SLIP, Bills, check_sizes, paid, trained
+from beyond_chinchilla.analyse.committed import hold_at, notes_of, numbers_of, plain, whole_of
+from beyond_chinchilla.analyse.risk.bills import SLIP, Bills, check_sizes, paid, spoilt, trained
 from beyond_chinchilla.analyse.risk.worlds import BINDING, BUDGET_LABEL, Foresight, name_of
 from beyond_chinchilla.costs.service import Service
-from beyond_chinchilla.costs.serving import Replica
+from beyond_chinchilla.costs.serving import FixedUse, Replica
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.optimise.bill import BATCH, SERVING, STEP_TIME
 from beyond_chinchilla.optimise.direct import bill_of
@@ -28,13 +29,14 @@ from beyond_chinchilla.optimise.iso_loss import IsoLoss
 from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.locate import chinchilla, kappa_of, locate
 from beyond_chinchilla.optimise.located import Located
+from beyond_chinchilla.optimise.past.held import held
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.posynomial import monomial
-from beyond_chinchilla.scenario.block import file_of
+from beyond_chinchilla.scenario.block import file_of, refuse_law_of_experts
 from beyond_chinchilla.scenario.compile import law_of, stated_loss, target_loss
+from beyond_chinchilla.scenario.past import laws as past
 from beyond_chinchilla.scenario.schema import ScenarioFile, Target
-from beyond_chinchilla.scenario.services import uses
 from beyond_chinchilla.scenario.study import Monthly
 from beyond_chinchilla.units import format_money
 
@@ -64,14 +66,17 @@ class _World:
 
     Attributes
     ----------
-    problem : Problem
+    asked : Problem
         Of the way to serve and the launch month of the plan.
+    problem : Problem
+        The same with the numbers of its levers held as the plan chose them.
     target_loss : float
-        [nats/token]; the problem has another where no model reaches this one.
+        [nats/token]; the problems have another where no model reaches this one.
     sound : bool
-        Whether it is the problem's own.
+        Whether it is the problems' own.
     """
 
+    asked: Problem
     problem: Problem
     target_loss: float
     sound: bool
@@ -101,6 +106,8 @@ class MonthlyWorlds:
         What is held.
     progress : callable, optional
         Told how many worlds have been solved, and of how many.
+    numbers : mapping of str to float
+        What levers are held at, by kind.
     """
 
     worlds: tuple[_World, ...]
@@ -109,6 +116,7 @@ class MonthlyWorlds:
     shared: bool
     notes: tuple[str, ...] = ()
     progress: Progress | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
     # How a size is run and what that costs, where it is the same in all worlds: shared with those taken from these.
     known: dict[float, dict[str, float]] = field(default_factory=dict, repr=False)
 
@@ -132,19 +140,21 @@ class MonthlyWorlds:
         """
         if scenario.file.start_from is not None:
             raise InputError(f"{scenario.name}: start_from has fixed the size; leave it out to choose one")
-        month = plan.launch.month if plan.launch else 0
+        scenario = scenario.chosen(plan.choice)
+        refuse_law_of_experts(scenario, draws)
         worlds: list[_World] = []
         for number in range(draws.count):
             # Where the law alone is uncertain nothing else need be compiled again.
-            like = worlds[0].problem if worlds and not draws.values else None
-            worlds.append(_world(scenario, file_of(scenario, draws, number), plan.choice, month, like))
+            like = worlds[0].asked if worlds and not draws.values else None
+            worlds.append(_world(scenario, file_of(scenario, draws, number), plan, like))
         return cls(
             worlds=tuple(worlds),
             budget=budget,
             stated=stated,
             shared=not any(keys[0] in _SERVING for keys in draws.values),
-            notes=_notes(plan, month),
+            notes=_notes(scenario, plan),
             progress=progress,
+            numbers=numbers_of(worlds[0].asked.levers, plan),
         )
 
     @property
@@ -188,10 +198,14 @@ class MonthlyWorlds:
                 here, problem = slice(number, number + 1), world.problem
                 point = self._served(world, sizes)
                 N = problem.law.counted_params(sizes)
-                needed = problem.law.tokens_for(N, world.target_loss)[None]
+                whole = whole_of(problem)
+                needed = whole.tokens_for(N, world.target_loss)[None]
                 ratios = [limit.ratio(replace(problem.law, counts="total")) for limit in problem.limits]
                 budget = np.inf if self.stated else self.budget
                 tokens[here], failed[here], missed[here] = trained(needed, ratios, point, budget)
+                over = spoilt(whole, N, needed, tokens[here], world.target_loss)
+                failed[here] |= over
+                missed[here] |= over
                 training[here] = paid(problem.cost.terms, point, tokens[here])
                 total[here] = training[here] + point[SERVING] - problem.shift
         return Bills(tokens=tokens, total=total, training=training, failed=failed, missed=missed)
@@ -217,12 +231,16 @@ class MonthlyWorlds:
         if located is not None:
             N, D, variables = located.params, located.tokens, dict(located.variables)
             point = problem.point(N, D, variables)
-            baseline = chinchilla(problem)
+            baseline = chinchilla(world.asked, self.numbers)
             kappa = kappa_of(problem)
+            if kappa is not None and world.asked.is_extended:
+                # The plain law's own model is not the baseline.
+                trained = sum(baseline.terms.get(label, 0.0) for label in problem.cost.labels)
+                kappa = unrounded(baseline) / trained - 1.0
             figures |= {
                 "params": point["params"],
                 "tokens": D,
-                "total": bill_of(problem, N, D, variables),
+                "total": bill_of(plain(problem), N, D, variables),
                 "baseline_params": baseline.params,
                 "baseline_tokens": baseline.tokens,
                 "baseline_total": unrounded(baseline),
@@ -258,30 +276,55 @@ def unrounded(candidate: Candidate) -> float:
     return candidate.total - candidate.terms.get("rounding", 0.0)
 
 
-def _world(scenario: Scenario, file: ScenarioFile, choice: str, month: int, like: Problem | None) -> _World:
+def _world(scenario: Scenario, file: ScenarioFile, plan: Plan, like: Problem | None) -> _World:
     """Return the world of a sample, `like` another one but for law and target; raises as `MonthlyWorlds.of`."""
-    assert file.target is not None
-    law = law_of(file.law)
+    aim = file.target
+    assert aim is not None
+    stated = law_of(file.law)
+    # What was fitted together with a law is told by its name, which a drawn one has not.
+    named = file.model_copy(update={"law": scenario.file.law})
+    counts = past.target_law_of(named, stated)
     try:
-        target, sound = target_loss(law, file.target), True
+        target, sound = target_loss(counts, aim), True
     except InputError:
         with np.errstate(all="ignore"):
-            target, sound = float(stated_loss(law, file.target)), False
-        file = file.model_copy(update={"target": Target.model_construct(chinchilla=_ANY_TARGET)})
-    if like is not None:
-        assert file.target is not None
-        return _World(replace(like, law=law, target_loss=target_loss(law, file.target)), target, sound)
+            target, sound = float(stated_loss(counts, aim)), False
+        aim = Target.model_construct(chinchilla=_ANY_TARGET)
+        file = file.model_copy(update={"target": aim})
+    asked = _asked(scenario, file, plan) if like is None else like
+    law, numbers = past.law_of_file(named, stated), numbers_of(asked.levers, plan)
+    asked = replace(asked, law=law, target_loss=target_loss(counts, aim))
+    problem = held(asked, numbers)
+    if problem is None:
+        # Its levers leave this loss to no model: one that they leave stands in for it.
+        sound, asked = False, replace(asked, target_loss=_reachable(asked, numbers))
+        problem = hold_at(asked, numbers)
+    return _World(asked, problem, target, sound)
+
+
+def _reachable(problem: Problem, numbers: Mapping[str, float]) -> float:
+    """Return a loss [nats/token] that models reach with the numbers of a problem's levers held."""
+    law = problem.law
+    for lever in problem.levers:
+        if lever.kind in numbers:
+            law = lever.held(law, numbers[lever.kind])
+    return float(law.compute_optimal(params=_ANY_TARGET).loss)
+
+
+def _asked(scenario: Scenario, file: ScenarioFile, plan: Plan) -> Problem:
+    """Return what a sample's file asks of the way to serve and the launch month of a plan."""
     monthly = Monthly(file, scenario.name)
     try:
         refused: list[str] = []
-        ways = {use.label: use for use in uses(monthly.serving, monthly.forecast, refused)}
-        # A fixed utilisation is no choice.
-        if choice and choice not in ways:
-            raise InputError("; ".join((f"{choice} does not serve it", *refused)))
-        problem = monthly.problem(ways[choice] if choice else next(iter(ways.values())), month)
+        ways = {use.label: use for use in monthly.offered(refused)}
+        # Other choices stand before how it serves; a fixed utilisation is no choice.
+        use = ways.get(plan.choice.rsplit(", ", 1)[-1])
+        first = next(iter(ways.values()))
+        if use is None and plan.choice and not isinstance(first, FixedUse):
+            raise InputError("; ".join((f"{plan.choice} does not serve it", *refused)))
+        return monthly.problem(use or first, plan.launch.month if plan.launch else 0)
     except InputError as error:
         raise InputError(f"{scenario.name}: one of the samples cannot be: {error}") from None
-    return _World(problem, target, sound)
 
 
 def _served(problem: Problem, sizes: Array) -> dict[str, Array]:
@@ -306,9 +349,10 @@ def _least_excess(problem: Problem, budget: float) -> float:
     """Return ln of the limit that is broken most over its bound, for the size that breaks it least; 0 if all are kept.
 
     Along the curve of the target every limit keeps an interval of sizes: a search on ever finer grids cannot miss. It
-    tells worlds without a plan from the others in a hundredth of the time that a solver takes to give up.
+    tells worlds without a plan from the others in a hundredth of the time that a solver takes to give up. Under a law
+    past Chinchilla the sizes are those of the plain curve, on the tokens that the whole law takes.
     """
-    service, law = problem.bill, problem.law
+    service, law, whole = problem.bill, problem.law, whole_of(problem)
     assert isinstance(service, Service)
     curve, use = IsoLoss(law, problem.reducible), service.use
     spends = any(SERVING in limit.quantity.variables for limit in problem.limits)
@@ -318,6 +362,9 @@ def _least_excess(problem: Problem, budget: float) -> float:
             z = np.linspace(low, high, _POINTS)
             logs = curve.logs(z)
             sizes, tokens = law.total_params(np.exp(logs["params"])), np.exp(logs["tokens"])
+            if not whole.is_plain:
+                tokens = whole.tokens_for(sizes, problem.target_loss)
+                tokens = np.where(np.isnan(tokens), np.inf, tokens)
             point = {"params": sizes}
             if isinstance(use, Replica):
                 # A single sequence is what comes nearest to limits that cannot be kept.
@@ -360,10 +407,12 @@ def _bills(service: Service, point: dict[str, Array]) -> Array:
     return service.fleet.bills(prefill, decode) + service.shift
 
 
-def _notes(plan: Plan, month: int) -> tuple[str, ...]:
+def _notes(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     assert plan.best is not None
-    held = [part for part in (plan.choice, f"launch month {month}" if plan.launch else "") if part]
-    found = [f"{' and '.join(held)} held as the plan chose, in all samples"] if held else []
+    parts = [part for part in (plan.choice, f"launch month {plan.launch.month}" if plan.launch else "") if part]
+    found = [f"{' and '.join(parts)} held as the plan chose, in all samples"] if parts else []
+    levers = past.levers_of(scenario.file)
+    found += notes_of(levers, numbers_of(levers, plan))
     rounding = plan.best.terms.get("rounding", 0.0)
     if rounding:
         found.append(

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from beyond_chinchilla.analyse.plan_block import cheapest, spend_ratio
-from beyond_chinchilla.analyse.risk.bills import Bills, check_sizes, paid, trained
+from beyond_chinchilla.analyse.baseline_block import baselines, without_levers
+from beyond_chinchilla.analyse.committed import notes_of, numbers_of
+from beyond_chinchilla.analyse.plan_block import cheapest
+from beyond_chinchilla.analyse.risk.bills import Bills, check_sizes, paid, spoilt, trained
 from beyond_chinchilla.errors import InputError
-from beyond_chinchilla.laws.batch import LawBatch
 from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.posynomial import Posynomial, monomial
 from beyond_chinchilla.scenario.block import BlockLimit, ProblemBlock, compile_block
+from beyond_chinchilla.scenario.past import laws as past
 
 if TYPE_CHECKING:
     from beyond_chinchilla.scenario.load import Scenario
@@ -137,8 +139,9 @@ def worlds_of(
     ----------
     scenario : Scenario
     plan : Plan
-        Its plan without uncertainty: ten times its tokens are the budget where the scenario states no maximum; by
-        month its chip, precision, replica and launch month are held in all worlds.
+        Its plan without uncertainty: ten times its tokens are the budget where the scenario states no maximum. Of
+        several alternatives, and of the numbers that laws past Chinchilla bring along, those that it chose are held in
+        all worlds; by month its chip, precision, replica and launch month as well.
     draws : Draws
     progress : callable, optional
         Told how many worlds by month have been solved, and of how many.
@@ -155,12 +158,25 @@ def worlds_of(
     stated = scenario.file.limits.tokens if scenario.file.limits is not None else None
     most = None if stated is None else stated.max
     budget = BUDGET_FACTOR * plan.best.tokens if most is None else most
+    scenario = scenario.chosen(plan.choice)
     if scenario.file.objective == "cost" and scenario.file.demand.by_month:
         # Its solver takes a while to import.
         from beyond_chinchilla.analyse.risk.monthly_worlds import MonthlyWorlds
 
         return MonthlyWorlds.of(scenario, plan, draws, budget=budget, stated=most is not None, progress=progress)
-    return LifeWorlds(block=compile_block(scenario, draws), budget=budget, stated=most is not None)
+    levers = past.levers_of(scenario.file)
+    numbers = numbers_of(levers, plan)
+    return LifeWorlds(
+        block=compile_block(scenario, draws, numbers),
+        budget=budget,
+        stated=most is not None,
+        notes=_notes(plan, notes_of(levers, numbers)),
+        compared=without_levers(scenario, draws, numbers),
+    )
+
+
+def _notes(plan: Plan, held: tuple[str, ...]) -> tuple[str, ...]:
+    return (*((f"{plan.choice}, held as the plan chose",) if plan.choice else ()), *held)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +190,8 @@ class LifeWorlds:
         Most tokens that training may take.
     stated : bool
         Whether the budget is one of the limits already, of which each world has its own.
+    compared : ProblemBlock, optional
+        The same worlds without their levers, for the Chinchilla-optimal model; see `baseline_block.baselines`.
 
     Raises
     ------
@@ -198,6 +216,7 @@ class LifeWorlds:
     budget: float
     stated: bool = False
     notes: tuple[str, ...] = ()
+    compared: ProblemBlock | None = None
 
     def __post_init__(self) -> None:
         for limit in self.block.limits:
@@ -217,10 +236,11 @@ class LifeWorlds:
 
     def take(self, chosen: Chosen) -> LifeWorlds:
         """Return some of the worlds."""
-        return replace(self, block=self.block.block(chosen))
+        compared = None if self.compared is None else self.compared.block(chosen)
+        return replace(self, block=self.block.block(chosen), compared=compared)
 
     def foresight(self) -> Foresight:
-        """Return the cheapest plan of each world, in blocks: by the universal curve, or under limits elementwise."""
+        """Return the cheapest plan of each world, in blocks; see `analyse.plan_block`."""
         starts = range(0, self.count, _ROWS)
         with np.errstate(all="ignore"):
             return Foresight.joined([self.take(slice(start, start + _ROWS))._foresight() for start in starts])
@@ -253,11 +273,12 @@ class LifeWorlds:
     def _trained(self, N: Array) -> tuple[Array, Flags, Flags]:
         """Return the tokens that each size is trained on in each world, and whether it fails and misses its target."""
         block = self.block
-        law = block.law.take((slice(None), None)) if isinstance(block.law, LawBatch) else block.law
-        needed = law.tokens_for(N, block.target_loss[:, None])
-        return trained(
-            needed, [limit.ratio for limit in block.limits], {"params": N}, np.inf if self.stated else self.budget
-        )
+        whole, target = block.whole.at((slice(None), None)), block.target_loss[:, None]
+        ratios = [limit.ratio for limit in block.limits]
+        needed = whole.tokens_for(N, target)
+        tokens, failed, missed = trained(needed, ratios, {"params": N}, np.inf if self.stated else self.budget)
+        over = spoilt(whole, N, needed, tokens, target)
+        return tokens, failed | over, missed | over
 
     def _paid(self, N: Array, tokens: Array) -> tuple[Array, Array]:
         """Return what training and everything costs."""
@@ -279,16 +300,16 @@ class LifeWorlds:
         found = cheapest(block, tuple(rows.values()))
         N, D = found.params, found.tokens
         reachable = np.isfinite(N) & np.isfinite(D)
-        baseline = block.law.compute_optimal(loss=block.target_loss)
-        at, chinchilla = {"params": N, "tokens": D}, {"params": baseline.params, "tokens": baseline.tokens}
+        at = {"params": N, "tokens": D}
+        baseline = baselines(block, self.compared)
         figures = {
             "params": block.law.total_params(N),
             "tokens": D,
             "total": block.cost.value(at),
             "baseline_params": block.law.total_params(baseline.params),
             "baseline_tokens": baseline.tokens,
-            "baseline_total": block.cost.value(chinchilla),
-            "kappa": spend_ratio(block.cost, chinchilla) if found.spend_ratio is not None else np.array(np.nan),
+            "baseline_total": baseline.total,
+            "kappa": baseline.spend_ratio if found.spend_ratio is not None else np.array(np.nan),
         }
         logs = {"params": np.log(N), "tokens": np.log(D)}
         return Foresight(

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beyond_chinchilla.analyse.baseline_block import Baselines, baselines, without_levers
 from beyond_chinchilla.analyse.plan_block import Cheapest, Method, Status, cheapest, spend_ratio
 from beyond_chinchilla.analyse.risk.worlds import BINDING as TOUCHES
 from beyond_chinchilla.analyse.risk.worlds import name_of
 from beyond_chinchilla.analyse.sweep.columns import BINDING, METHOD, WORD, Column
 from beyond_chinchilla.analyse.sweep.variants import Variant
 from beyond_chinchilla.errors import InputError, SolverError, UnboundedError
+from beyond_chinchilla.laws.downstream import MOST_LOSS
 from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.optimise import universal
 from beyond_chinchilla.optimise.plan import Candidate, Plan
@@ -23,9 +25,10 @@ from beyond_chinchilla.optimise.solver import solve
 from beyond_chinchilla.optimise.universal import rates_of
 from beyond_chinchilla.posynomial import Term
 from beyond_chinchilla.scenario.block import ProblemBlock, compile_block
-from beyond_chinchilla.scenario.compile import MOST_PARAMS, MOST_TOKENS, law_of, stated_loss
+from beyond_chinchilla.scenario.compile import MOST_PARAMS, MOST_TOKENS, stated_loss
 from beyond_chinchilla.scenario.field_at import Field
 from beyond_chinchilla.scenario.load import Scenario
+from beyond_chinchilla.scenario.past import laws as past
 from beyond_chinchilla.scenario.uncertainty import Draws
 
 Array = NDArray[np.float64]
@@ -105,7 +108,8 @@ def _fill(sheet: _Sheet, variant: Variant, numbers: Mapping[Field, Array], rows:
         return
     values = {field.keys: array if len(array) == len(rows) else array[rows] for field, array in numbers.items()}
     try:
-        block = compile_block(variant.scenario, Draws(count=len(rows), values=values, law=None))
+        draws = Draws(count=len(rows), values=values, law=None)
+        block, apart = compile_block(variant.scenario, draws), without_levers(variant.scenario, draws, {})
     except InputError:
         # One row that no scenario could hold, such as requests of no tokens, stops its block: find it.
         if len(rows) > 1:
@@ -114,13 +118,16 @@ def _fill(sheet: _Sheet, variant: Variant, numbers: Mapping[Field, Array], rows:
             _fill(sheet, variant, numbers, rows[half:])
         return
     found = cheapest(block, [limit.ratio for limit in block.limits])
-    low, high = _losses(block.law)
+    low, high = _losses(past.target_law_of(variant.scenario.file))
+    if variant.scenario.file.target is not None and variant.scenario.file.target.suite is not None:
+        # An error that every model keeps asks for no model.
+        high = min(high, float(np.nextafter(MOST_LOSS, 0.0)))
     senseless = (found.status != Status.OUT_OF_REACH) & ~((block.target_loss >= low) & (block.target_loss <= high))
     found.status[senseless] = Status.INVALID
     lost = found.status != Status.OPTIMAL
     found.params[lost] = found.tokens[lost] = np.nan
     sheet.status[rows] = found.status
-    at = _At(block, found)
+    at = _At(block, found, apart)
     for name, array in sheet.numbers.items():
         value = at.figure(name)
         array[rows] = np.where(lost, np.nan, value) if lost.any() else value
@@ -147,11 +154,11 @@ def _losses(law: LossLaw) -> tuple[float, float]:
 class _At:
     """Figures of a block at its plans."""
 
-    def __init__(self, block: ProblemBlock, found: Cheapest) -> None:
-        self.block, self.found = block, found
+    def __init__(self, block: ProblemBlock, found: Cheapest, apart: ProblemBlock | None) -> None:
+        self.block, self.found, self.apart = block, found, apart
         self.N, self.D = found.params, found.tokens
         self._total: Array | None = None
-        self._chinchilla: tuple[Array, Array] | None = None
+        self._chinchilla: Baselines | None = None
 
     def figure(self, name: str) -> Any:
         block, law = self.block, self.block.law
@@ -166,7 +173,7 @@ class _At:
         if name == "tokens_per_param":
             return self.D / law.total_params(self.N)
         if name == "loss":
-            return law.loss(self.N, self.D)
+            return block.whole.loss(self.N, self.D)
         if name == "target_loss":
             return block.target_loss
         if name in ("training_flops", "inference_flops"):
@@ -187,7 +194,7 @@ class _At:
     def saved(self) -> Array:
         """Return 1 - total / that of the baseline: where no limit moved the plan, free of cancellation."""
         law, free = self.block.law, self.found.spend_ratio
-        if free is None:
+        if free is None or self.apart is not None:
             return np.asarray(1.0 - self.total() / self.baseline("baseline_total"))
         saved = -np.expm1(universal.log_cost_ratio(free, law.alpha, law.beta))
         limited = np.isnan(free) & ~np.isnan(self.N)
@@ -196,18 +203,16 @@ class _At:
         return np.asarray(saved)
 
     def baseline(self, name: str) -> Any:
-        block = self.block
         if self._chinchilla is None:
-            point = block.law.compute_optimal(loss=block.target_loss)
-            self._chinchilla = point.params, point.tokens
-        N, D = self._chinchilla
+            self._chinchilla = baselines(self.block, self.apart)
+        found = self._chinchilla
         if name == "baseline_params":
-            return block.law.total_params(N)
+            return self.block.law.total_params(found.params)
         if name == "baseline_tokens":
-            return D
+            return found.tokens
         if name == "baseline_total":
-            return _sum(block.cost.terms, N, D)
-        return spend_ratio(block.cost, {"params": N, "tokens": D}) if rates_of(block.cost) is not None else np.nan
+            return found.total
+        return found.spend_ratio if rates_of(self.block.cost) is not None else np.nan
 
     def binding(self, sheet: _Sheet) -> NDArray[np.int64]:
         """Return a code for the limits that each plan touches."""
@@ -254,7 +259,7 @@ def _below_floor(scenario: Scenario, values: Mapping[Field, float]) -> bool:
     from beyond_chinchilla.scenario.block import with_values
 
     file = with_values(scenario.file, {field.keys: value for field, value in values.items()})
-    law = law_of(file.law)
+    law = past.target_law_of(file)
     return file.target is not None and not float(stated_loss(law, file.target)) > law.E
 
 

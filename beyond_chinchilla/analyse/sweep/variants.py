@@ -17,6 +17,7 @@ from beyond_chinchilla.scenario.block import READ, compile_block, takes_array
 from beyond_chinchilla.scenario.document import Document, override
 from beyond_chinchilla.scenario.field_at import Field
 from beyond_chinchilla.scenario.load import Scenario, check
+from beyond_chinchilla.scenario.past import laws as past
 from beyond_chinchilla.scenario.uncertainty import Draws
 
 # Each is a scenario that is checked and kept.
@@ -174,5 +175,10 @@ def _slow(scenario: Scenario) -> str:
         return "objective loss"
     if file.start_from is not None:
         return "start_from"
+    if len(scenario.alternatives) > 1:
+        return f"a choice between {', '.join(scenario.alternatives)}"
+    levers = [lever for lever in past.levers_of(file) if lever.variable and lever.low < lever.high]
+    if levers:
+        return f"{' and '.join(lever.variable for lever in levers)} chosen with each model"
     block = compile_block(scenario, Draws(count=1, values={}, law=None))
     return "" if takes_arrays(block) else "limits that need the geometric program"
