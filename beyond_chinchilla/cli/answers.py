@@ -64,6 +64,7 @@ class Answer:
     risk: Risk | None = None
     sensitivity: Sensitivity | None = None
     regret_map: RegretMap | None = None
+    stated: Scenario | None = None
 
     @property
     def subject(self) -> Subject:
@@ -77,18 +78,21 @@ class Answer:
             risk=self.risk,
             sensitivity=self.sensitivity,
             regret_map=self.regret_map,
+            stated=self.stated,
         )
 
 
 def plan_of(scenario: Scenario, method: str = "auto") -> Answer:
-    """Return a scenario's plan and the problem whose optimum it is: of several ways to serve, the chosen one."""
+    """Return a scenario's plan with the alternative and the problem whose optimum it is."""
     problem = scenario.to_problem()
-    if problem.bill is None:
+    if problem.bill is None and len(scenario.alternatives) == 1:
         return Answer(scenario, problem, solve(problem, method))
     from beyond_chinchilla.analyse.deployment import problem_of
 
     plan = solve(scenario, method)
-    return Answer(scenario, problem_of(scenario, plan), plan)
+    # What follows is asked of what was chosen.
+    chosen = scenario.chosen(plan.choice)
+    return Answer(chosen, problem_of(chosen, plan), plan, stated=scenario)
 
 
 def answer(answer: Answer, asked: Questions, progress: Progress, *, whole_page: bool) -> None:
@@ -101,6 +105,7 @@ def answer(answer: Answer, asked: Questions, progress: Progress, *, whole_page: 
     """
     if answer.plan.best is not None:
         if whole_page:
+            _add_past(answer)
             _add_service(answer)
         _add_comparisons(answer)
         if asked.break_even:
@@ -120,16 +125,32 @@ def opinions_of(answer: Answer) -> tuple[Sequence[Any], float]:
     from beyond_chinchilla.analyse.disagreement import equivalent_size, other_laws
 
     asked = replace(answer.problem, target_loss=answer.plan.target_loss, objective="cost", start_from=None)
-    return (other_laws(asked) if answer.plan.best is not None else []), equivalent_size(asked)
+    # Constants of thinking and of shape belong to their law's own losses; data and rounding are the same for all.
+    speaks = answer.plan.best is not None and not any(lever.variable for lever in asked.levers)
+    return (other_laws(asked) if speaks else []), equivalent_size(asked)
 
 
 def _add_service(answer: Answer) -> None:
     file = answer.scenario.file
+    if answer.plan.serving is None:
+        from beyond_chinchilla.report.serving import choices
+
+        # Precisions alone, or samples, have a table of their own, with what they do to the loss.
+        if answer.problem.experts is not None or any(", " in row.label for row in answer.plan.choices):
+            answer.parts += choices(answer.plan)
     if answer.plan.serving is None and not (file.currency or file.energy or file.buy):
         return
     from beyond_chinchilla.report.serving import parts
 
     found, record = parts(answer.scenario, answer.plan)
+    answer.parts += found
+    answer.record |= record
+
+
+def _add_past(answer: Answer) -> None:
+    from beyond_chinchilla.report.past.parts import parts
+
+    found, record = parts(answer.scenario, answer.problem, answer.plan)
     answer.parts += found
     answer.record |= record
 

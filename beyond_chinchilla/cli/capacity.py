@@ -44,6 +44,7 @@ def command(
     if plan.best is None:
         click.echo(f"{plan.name}: {plan.status}: {plan.warnings[0]}", err=True)
         raise click.exceptions.Exit(1)
+    loaded = loaded.chosen(plan.choice)
     found = capacity(loaded, plan)
     if drawing is not None:
         from beyond_chinchilla.report.plots.subject import Subject

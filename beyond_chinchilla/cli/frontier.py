@@ -52,7 +52,7 @@ def command(
     bc-opt frontier plan.yaml --over budget --from 1M --to 100M -o frontier.json
     bc-opt frontier plan.yaml --over demand --plot frontier -o frontier.svg
     """
-    from beyond_chinchilla.report import tables
+    from beyond_chinchilla.report import rows, tables
     from beyond_chinchilla.scenario.load import load
 
     drawing = plotting.requested(plot, _NAMES, format_, output)
@@ -78,9 +78,10 @@ def command(
     elif chosen == "markdown":
         out.emit(tables.to_markdown(heads, cells), output)
     elif chosen == "text":
-        note = f"{problem.name}, law {problem.law.name}; saved: against the Chinchilla model of equal loss."
+        stands = rows.laws(next((point.plan for point in found if point.plan.best is not None), found[0].plan))
+        note = f"{problem.name}, {stands}; saved: against the Chinchilla model of equal loss."
         if over == "budget" or problem.objective == "loss":
-            note = f"{problem.name}, law {problem.law.name}; saved: loss against Chinchilla's ratio for the same money."
+            note = f"{problem.name}, {stands}; saved: loss against Chinchilla's ratio for the same money."
         out.show(lambda console: tables.print_table(console, heads, cells, f"{note}{runs_on}"), output)
     if not has_plan:
         click.echo(f"{problem.name}: no plan anywhere on this line: {found[0].plan.warnings[0]}", err=True)
@@ -90,10 +91,11 @@ def command(
 def _problem(scenario: Scenario) -> tuple[Problem, str]:
     """Return the problem to vary and, where there are several to choose from, which of them that is.
 
-    To choose chips and launch anew at every point would take minutes.
+    To choose chips and launch anew at every point would take minutes, and a line that jumps between choices says
+    nothing of either.
     """
     problem = scenario.to_problem()
-    if problem.bill is None:
+    if problem.bill is None and len(scenario.alternatives) == 1:
         return problem, ""
     from beyond_chinchilla.analyse.deployment import problem_of
     from beyond_chinchilla.optimise.solver import solve
@@ -101,7 +103,9 @@ def _problem(scenario: Scenario) -> tuple[Problem, str]:
     plan = solve(scenario)
     if plan.best is None:
         return problem, ""
-    return problem_of(scenario, plan), f" Everywhere on {plan.choice}, launched as in its plan." if plan.choice else ""
+    chosen = scenario.chosen(plan.choice)
+    launched = "" if problem.bill is None else ", launched as in its plan"
+    return problem_of(chosen, plan), f" Everywhere on {plan.choice}{launched}." if plan.choice else ""
 
 
 def _refuse_senseless(problem: Problem, over: str) -> None:

@@ -8,22 +8,29 @@ import click
 
 from beyond_chinchilla.cli import output as out
 from beyond_chinchilla.cli.listing import Listing, emit
-from beyond_chinchilla.laws import catalogue
+from beyond_chinchilla.laws import catalogue, suites
+from beyond_chinchilla.laws.downstream import DownstreamMap
 from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.units import format_number
 
 
 @click.command("laws", short_help="List the published loss laws, or show one.")
 @click.argument("name", required=False)
+@click.option("--downstream", is_flag=True, help="The maps from loss to error on a suite of tasks instead.")
 @out.output_options
-def command(name: str | None, format_: str | None, output: Path | None) -> None:
+def command(name: str | None, downstream: bool, format_: str | None, output: Path | None) -> None:
     """List the published loss laws, or show NAME with its range and source.
 
     \b
     bc-opt laws
     bc-opt laws sardana-2024
+    bc-opt laws --downstream
+    bc-opt laws --downstream gadre-17-c4
     """
     chosen = out.choose_format(format_, output)
+    if downstream:
+        emit(_maps(name), chosen, output)
+        return
     laws = [catalogue.law(name)] if name else [catalogue.law(each) for each in catalogue.names()]
     heads = ["law", "E", "A", "alpha", "B", "beta", "tok/param"]
     listing = Listing(
@@ -78,3 +85,43 @@ def _fields(law: LossLaw) -> list[tuple[str, str]]:
 
 def _span(pair: list[float] | None) -> str:
     return "not stated" if pair is None else f"{format_number(pair[0])} to {format_number(pair[1])}"
+
+
+def _maps(name: str | None) -> Listing:
+    maps = [suites.published_map(name)] if name else [suites.published_map(each) for each in suites.names()]
+    heads = ["map", "epsilon", "k", "gamma", "residual", "losses seen", "of law"]
+    return Listing(
+        records=[found.to_dict() for found in maps],
+        flat=[{key: getattr(found, key) for key in _MAP_COLUMNS} for found in maps],
+        heads=heads,
+        cells=[_map_cells(found) for found in maps],
+        note="error = epsilon - k exp(-gamma loss); residual: one model's scatter. In a scenario: target: {score: 55%, "
+        "suite: gadre-17}.",
+        name=name,
+        fields=_map_fields(maps[0]),
+    )
+
+
+_MAP_COLUMNS = ("name", "suite", "data", "epsilon", "k", "gamma", "residual", "law", "source")
+
+
+def _map_cells(found: DownstreamMap) -> list[str]:
+    constants = [f"{value:.3f}" for value in (found.epsilon, found.k, found.gamma)]
+    return [found.name, *constants, f"{found.residual:.4f}", _losses(found), found.law]
+
+
+def _losses(found: DownstreamMap) -> str:
+    return "not stated" if found.losses is None else f"{found.losses[0]:.2f} to {found.losses[1]:.2f}"
+
+
+def _map_fields(found: DownstreamMap) -> list[tuple[str, str]]:
+    return [
+        ("formula", f"error = {found.epsilon:g} - {found.k:g} exp(-{found.gamma:g} L)  [L in nats/token]"),
+        ("suite", found.suite),
+        ("data", found.data),
+        ("losses of", f"law {found.law}"),
+        ("losses seen", _losses(found)),
+        ("residual", f"{found.residual:g}: standard deviation of one model's error about the map"),
+        ("source", found.source),
+        ("note", found.note),
+    ]

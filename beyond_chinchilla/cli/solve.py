@@ -174,7 +174,7 @@ def _several(answers: Sequence[Answer], chosen: str, output: Path | None) -> Non
         from beyond_chinchilla.sheets.write import write_workbook
 
         assert output is not None
-        write_workbook(output, [(each.scenario, each.problem, each.plan) for each in answers])
+        write_workbook(output, [(each.stated or each.scenario, each.problem, each.plan) for each in answers])
         out.note(f"wrote {output}")
     elif chosen == "parquet":
         assert output is not None

@@ -29,7 +29,11 @@ Line = tuple[str, str, str]
 
 def assumptions(scenario: Scenario, plan: Plan) -> Block:
     """Return every input with its source: law, target, demand, chips, prices with their dates, utilisations."""
-    cells = [list(line) for line in (*_law(plan), *_asked(scenario), *_chips(scenario), *_uncertain(scenario))]
+    from beyond_chinchilla.report.past import data, experts, quantisation, shape, thinking
+
+    past = [line for law in (data, experts, quantisation, shape, thinking) for line in law.assumptions(scenario)]
+    every = (*_law(plan), *_asked(scenario), *past, *_chips(scenario), *_uncertain(scenario))
+    cells = [list(line) for line in every]
     words = frozenset({0, 1, 2})
     return Block("Assumptions", ["what", "value", "source"], cells, [_LEFT_OUT], words)
 
@@ -104,6 +108,10 @@ def _asked(scenario: Scenario) -> Iterator[Line]:
             said = f"as good as a compute-optimal model of {format_size(target.chinchilla)} params"
         elif target.loss is not None:
             said = f"loss {target.loss:.6g} nats per token"
+        elif target.suite is not None:
+            error = float(target.wanted_error)
+            said = f"error {format_percent(error)}, a score of {format_percent(1.0 - error)}, on a suite of tasks"
+            yield _suite(scenario)
         elif isinstance(target.model, str):
             said = f"as good as {target.model}"
         else:
@@ -117,6 +125,20 @@ def _asked(scenario: Scenario) -> Iterator[Line]:
     extra = f", {demand.reasoning_tokens:g} tokens of reasoning" if demand.reasoning_tokens else ""
     extra += f", {format_percent(demand.cached_share, 0)} of the input cached" if demand.cached_share else ""
     yield "demand", f"{format_number(amount)} {unit} over the life{lengths}{extra}", demand.source or _STATED
+
+
+def _suite(scenario: Scenario) -> Line:
+    """Return the map that turns the target's error into a loss."""
+    from beyond_chinchilla.scenario.past.laws import target_law_of
+    from beyond_chinchilla.scenario.past.suite import map_of
+
+    target = scenario.file.target
+    assert target is not None
+    assert target.suite is not None
+    found = map_of(target.suite, target_law_of(scenario.file))
+    formula = f"error = {found.epsilon:.4g} - {found.k:.4g} exp(-{found.gamma:.4g} loss)"
+    scatter = f", one model's scatter {found.residual * 100:.2f} points" if found.residual else ""
+    return f"suite {found.name}", f"{formula}{scatter}", found.source or _STATED
 
 
 def _chips(scenario: Scenario) -> Iterator[Line]:

@@ -19,6 +19,7 @@ _STEPS = {
     "params": (1e9, "1B {more} params"),
     "tokens": (1e9, "1B {more} tokens"),
     "tokens_per_param": (1.0, "one {more} token per param"),
+    "epochs": (1.0, "one {more} epoch"),
     "training_flops": (1e21, "1e21 {more} training FLOPs"),
     "training_cost": (1e6, "$1M {more} for training"),
     "serving_cost": (1e6, "$1M {more} for serving"),

@@ -65,7 +65,7 @@ def report_markdown(subject: Subject, parts: Sequence[Block] = (), opinions: Seq
     size = equivalent_size(subject.asked) if opinions else None
     found = markdown.page(plan, opinions, size, parts)
     more = markdown.render([assumptions.assumptions(scenario, plan), assumptions.reproduce()])
-    text = assumptions.scenario_text(scenario)
+    text = assumptions.scenario_text(subject.text_of)
     # A fence longer than any within.
     fence = "`" * max([3, *(len(ticks) + 1 for ticks in _FENCES.findall(text))])
     return "\n".join([found.rstrip("\n"), *more, "", f"{fence}yaml", text.rstrip("\n"), fence, ""])

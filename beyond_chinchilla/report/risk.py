@@ -22,6 +22,7 @@ _FIGURES = {"params": "params", "tokens": "tokens", "total": "total", "savings":
 _FOR_KNOWING = {
     "law": "another scaling-law experiment is worth at most that",
     "demand": "asking again for a forecast is worth at most that",
+    "suite": "evaluating more models on it is worth at most that",
 }
 # Limits beside the tokens' own that may end training before the target is reached.
 _END_TRAINING = {
@@ -217,7 +218,7 @@ def worth(risk: Risk) -> Block:
 
 
 def _knowing(row: Information, mean: float, unit: str) -> str:
-    known = f"the {row.group}" if row.group in ("law", "limits", "target") else row.group
+    known = f"the {row.group}" if row.group in ("law", "suite", "limits", "target") else row.group
     if row.value <= max(_NOTHING * mean, _ERRORS * row.error):
         most = max(row.value + _ERRORS * row.error, 0.0)
         said = f"no more than sampling can show here, under {format_amount(most, unit)}"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from beyond_chinchilla.analyse.disagreement import Opinion
 from beyond_chinchilla.optimise.advice import NEGLIGIBLE_KAPPA
+from beyond_chinchilla.optimise.past.effect import Effect
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.units import format_amount, format_number, format_percent, format_size, format_times
 
 # A figure with its unit's prefix, as reasons quote them; and how many choices a line names that fail alike.
 _NUMBER = re.compile(r"\d[\d.,]*\w*")
 _MOST_ALIKE = 7
+# What the search of a law past Chinchilla goes over, by the kind of its effect; None where its first figure says it.
+_SEARCHED = {"quantisation": "the loss that rounding adds", "shape": "aspect ratios", "thinking": None}
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,13 @@ class Row:
     total: bool = False
 
 
+def sized(candidate: Candidate) -> str:
+    """Return how large a model is: "7.00B", or of a mixture "1.07B active of 24.0B"."""
+    if candidate.total_params is None:
+        return format_number(candidate.params)
+    return f"{format_number(candidate.params)} active of {format_number(candidate.total_params)}"
+
+
 def headline(plan: Plan) -> str:
     """Return the answer in one sentence."""
     best, base = plan.best, plan.baseline
@@ -36,9 +46,9 @@ def headline(plan: Plan) -> str:
     unit = best.unit
     if plan.objective == "loss":
         return (
-            f"{format_amount(best.total, unit)} buys loss {best.loss:.4f}: {format_number(best.params)} params on "
+            f"{format_amount(best.total, unit)} buys loss {best.loss:.4f}: {sized(best)} params on "
             f"{format_number(best.tokens)} tokens. The whole budget on Chinchilla's ratio, "
-            f"{format_number(base.params)} on {format_number(base.tokens)}, gives {base.loss:.4f}, "
+            f"{sized(base)} on {format_number(base.tokens)}, gives {base.loss:.4f}, "
             f"{abs(plan.savings):.2g} nats {'more' if plan.savings >= 0 else 'less'}."
         )
     outcome = f"{format_percent(abs(plan.savings_fraction))} {'saved' if plan.savings_fraction >= 0 else 'more'}"
@@ -48,8 +58,8 @@ def headline(plan: Plan) -> str:
     if plan.method == "start_from":
         act, preposition = ("Go on training", "to") if best.training_flops else ("Serve", "as they are after")
     return (
-        f"{act} {format_number(best.params)} params {preposition} {format_number(best.tokens)} tokens instead of "
-        f"{format_number(base.params)} on {format_number(base.tokens)}: {format_amount(best.total, unit)} instead of "
+        f"{act} {sized(best)} params {preposition} {format_number(best.tokens)} tokens instead of "
+        f"{sized(base)} on {format_number(base.tokens)}: {format_amount(best.total, unit)} instead of "
         f"{format_amount(base.total, unit)} over the model's life, {outcome}."
     )
 
@@ -57,7 +67,29 @@ def headline(plan: Plan) -> str:
 def subtitle(plan: Plan) -> str:
     """Return what was asked, in one line."""
     asked = "least loss" if plan.objective == "loss" else f"target loss {plan.target_loss:.4g}"
-    return f"{plan.name} | law {plan.law.name} | {asked}"
+    # By month the title of the part on serving says what was chosen.
+    chosen = f" | {plan.choice}" if plan.choice and plan.serving is None else ""
+    return f"{plan.name} | {laws(plan)}{chosen} | {asked}"
+
+
+def laws(plan: Plan) -> str:
+    """Return the names of all laws behind a plan: "law sardana-2024, data muennighoff-2023"."""
+    return ", ".join([f"law {plan.law.name}", *(f"{_section(effect)} {effect.name}" for effect in _named(plan))])
+
+
+def _law_in_short(plan: Plan) -> str:
+    """Return the law and what extends it in few letters: "sardana-2024 + data"."""
+    return " + ".join([plan.law.name, *(_section(effect) for effect in plan.effects)])
+
+
+def _named(plan: Plan) -> list[Effect]:
+    """Return the effects that a law's own name does not tell."""
+    return [effect for effect in plan.effects if effect.kind != "experts"]
+
+
+def _section(effect: Effect) -> str:
+    """Return what a scenario calls the section of a law past Chinchilla."""
+    return "data" if effect.kind == "repetition" else effect.kind
 
 
 def sizes(plan: Plan) -> list[Row]:
@@ -72,7 +104,18 @@ def sizes(plan: Plan) -> list[Row]:
     rows = [_row(label, *_pair(plan, key)) for label, key in figures]
     best = plan.best or plan.baseline
     rows.insert(3, Row("loss [nats/token]", f"{best.loss:.4g}", f"{plan.baseline.loss:.4g}", ""))
+    if (all_params := _total_params(plan)) is not None:
+        rows[0] = replace(rows[0], label="active params")
+        rows.insert(1, all_params)
     return rows
+
+
+def _total_params(plan: Plan) -> Row | None:
+    """Return the row of all parameters where the plan or its baseline is a mixture of experts."""
+    best, base = plan.best or plan.baseline, plan.baseline
+    if best.total_params is None and base.total_params is None:
+        return None
+    return _row("all params", best.total_params or best.params, base.total_params or base.params)
 
 
 def terms(plan: Plan) -> list[Row]:
@@ -130,6 +173,8 @@ def drivers(plan: Plan) -> list[str]:
         for key, label in named.items()
         if key in plan.elasticities
     )
+    moved = [item for effect in plan.effects for item in effect.elasticities.items()]
+    shares += "".join(f", {key.replace('_', ' ')} +1%: {value:+.{decimals}f}%" for key, value in moved)
     target = plan.elasticities.get("target_loss")
     if _slack(plan):
         lines.append(f"The floors make it better than asked: loss {best.loss:.4g} instead of {plan.target_loss:.4g}.")
@@ -142,6 +187,19 @@ def drivers(plan: Plan) -> list[str]:
     return lines
 
 
+def _searched(plan: Plan) -> str:
+    """Return over what the method of a plan was run, and on which law, as the proof says it."""
+    over = [_SEARCHED[effect.kind] or _variable(effect) for effect in plan.effects if effect.kind in _SEARCHED]
+    if plan.settled is not None and plan.settled.mixture is not None:
+        over.append("batches (no other is 0.01% cheaper)")
+    bent = any(effect.kind == "repetition" for effect in plan.effects)
+    return (f" over {' and '.join(over)}" if over else "") + (" on the law's tangent at the plan" if bent else "")
+
+
+def _variable(effect: Effect) -> str:
+    return next(iter(effect.figures)).replace("_", " ")
+
+
 def _slack(plan: Plan) -> bool:
     """Say whether floors hold the plan off its target."""
     return plan.best is not None and plan.best.loss < plan.target_loss * (1.0 - 1e-6)
@@ -152,7 +210,7 @@ def proof(plan: Plan) -> str:
     if plan.method == "start_from" and plan.best:
         return f"The fewest further tokens that do: loss reached {plan.best.loss:.6g} of {plan.target_loss:.6g}."
     return (
-        f"Global optimum by method {plan.method}: duality gap {_tiny(plan.duality_gap)}, "
+        f"Global optimum by method {plan.method}{_searched(plan)}: duality gap {_tiny(plan.duality_gap)}, "
         f"KKT residual {_tiny(plan.kkt_residual)}, loss reached {plan.best.loss:.6g}, asked {plan.target_loss:.6g}."
         if plan.best
         else ""
@@ -177,7 +235,21 @@ def flat(plan: Plan) -> dict[str, Any]:
     record |= {"range_1_percent_low": low, "range_1_percent_high": high}
     record |= {"kkt_residual": plan.kkt_residual, "duality_gap": plan.duality_gap}
     record["warnings"] = " | ".join(plan.warnings)
-    return record | _of_service(plan)
+    return record | _of_effects(plan) | _of_service(plan)
+
+
+def _of_effects(plan: Plan) -> dict[str, Any]:
+    """Return what laws past Chinchilla say, and what was chosen; no column of a table without them."""
+    record: dict[str, Any] = {}
+    for effect in plan.effects:
+        record[f"{effect.kind}_law"] = effect.name
+        # "thinking_loss" stays as it is.
+        record |= {
+            key if key.startswith(f"{effect.kind}_") else f"{effect.kind}_{key}": value
+            for key, value in effect.figures.items()
+        }
+        record |= {f"elasticity_{key}": value for key, value in effect.elasticities.items()}
+    return record | ({"choice": plan.choice} if plan.choice else {})
 
 
 def _of_service(plan: Plan) -> dict[str, Any]:
@@ -198,12 +270,12 @@ def comparison(plans: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
     for plan in plans:
         best, base = plan.best, plan.baseline
         if best is None:
-            rows.append([plan.name, plan.law.name, plan.status, *[""] * 6])
+            rows.append([plan.name, _law_in_short(plan), plan.status, *[""] * 6])
             continue
         rows.append(
             [
                 plan.name,
-                plan.law.name,
+                _law_in_short(plan),
                 format_number(best.params),
                 format_number(best.tokens),
                 format_number(best.tokens_per_param),

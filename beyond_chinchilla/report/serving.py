@@ -11,6 +11,7 @@ from beyond_chinchilla.units import format_amount, format_money, format_number, 
 
 if TYPE_CHECKING:
     from beyond_chinchilla.analyse.deployment import Deployment
+    from beyond_chinchilla.optimise.choices import ChoiceRow
     from beyond_chinchilla.optimise.plan import Plan
     from beyond_chinchilla.scenario.load import Scenario
 
@@ -106,11 +107,18 @@ def _assumptions(deployment: Deployment) -> list[str]:
             f": fitted to {seen} measured throughputs; {len(errors)} others are off by "
             f"{format_percent(median, 0)} in the median, {format_percent(errors[-1], 0)} at worst"
         )
+    if deployment.scenario.file.quantisation is not None:
+        return [f"{shares}."]
     return [f"{shares}.", f"Assumes that serving in {use.precision} costs no quality."]
 
 
+def _size_of(row: ChoiceRow) -> str:
+    active = format_number(row.params or 0.0)
+    return active if row.total_params is None else f"{active} of {format_number(row.total_params)}"
+
+
 def choices(plan: Plan) -> list[Block]:
-    """Return what else could serve, and what it costs more."""
+    """Return what else could serve, or be trained, and what it costs more."""
     if len(plan.choices) < 2:
         return []
     found = [row for row in plan.choices if row.total is not None]
@@ -119,7 +127,7 @@ def choices(plan: Plan) -> list[Block]:
     cells = [
         [
             row.label,
-            format_number(row.params or 0.0),
+            _size_of(row),
             format_number(row.tokens or 0.0),
             f"{format_number(row.variables['batch'])}" if "batch" in row.variables else "",
             f"{format_number(1e3 * row.variables['step_time'])} ms" if "step_time" in row.variables else "",
@@ -128,6 +136,10 @@ def choices(plan: Plan) -> list[Block]:
         ]
         for row in found[:_MOST_CHOICES]
     ]
+    # Over the life, nothing is known of batches.
+    heads = ["choice" if plan.serving is None else "served on", "params", "tokens", "batch", "token", "total", ""]
+    shown = [place for place, head in enumerate(heads) if not head or any(line[place] for line in cells)]
+    heads, cells = [heads[place] for place in shown], [[line[place] for place in shown] for line in cells]
     lines = []
     if len(found) > _MOST_CHOICES:
         lines.append(f"And {len(found) - _MOST_CHOICES} dearer ones: --format json.")
@@ -135,7 +147,7 @@ def choices(plan: Plan) -> list[Block]:
     if len(without) > _MOST_REASONS:
         rest = ", ".join(row.label for row in without[_MOST_REASONS:])
         lines.append(f"Nor on {rest}.")
-    return [Block("Choices", ["served on", "params", "tokens", "batch", "token", "total", ""], cells, lines)]
+    return [Block("Choices", heads, cells, lines)]
 
 
 def training(deployment: Deployment) -> Block:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from beyond_chinchilla.analyse.committed import hold
 from beyond_chinchilla.analyse.cost_curve import bill
 from beyond_chinchilla.units import format_percent, format_size, format_times
 
@@ -41,6 +42,8 @@ def sparkline(problem: Problem, plan: Plan) -> str:
     best = plan.best
     if best is None or plan.objective == "loss" or problem.start_from is not None:
         return ""
+    if problem.is_extended:
+        problem = hold(problem, plan)
     sizes = best.params * np.geomspace(1.0 / _REACH, _REACH, _FEW_COLUMNS if problem.is_codesign else _COLUMNS)
     found = [bill(problem, float(size)) for size in sizes]
     drawn = "".join(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.sheets import inputs
 from beyond_chinchilla.sheets.book import Page
 from beyond_chinchilla.sheets.case import Case
+from beyond_chinchilla.sheets.figures import PlanCells
 from beyond_chinchilla.sheets.formula import Formula, absolute, added, counted, if_, if_error, is_number, larger
 from beyond_chinchilla.sheets.inputs_sheet import InputCells
-from beyond_chinchilla.sheets.plan_sheet import PlanCells
+from beyond_chinchilla.sheets.law_sheet import LossCells
+from beyond_chinchilla.sheets.standing_sheet import BALANCE
 
 TOLERANCE = 1e-9
 OK, WRONG, CHANGED, NO_PLAN = "ok", "ERROR", "inputs changed", "no plan"
@@ -26,6 +28,7 @@ class Live:
     case: Case
     given: InputCells
     plan: PlanCells
+    law: LossCells | None = None
 
 
 def write_checks(page: Page, lives: list[Live]) -> Formula:
@@ -66,8 +69,10 @@ def _write_case(page: Page, row: int, live: Live) -> tuple[int, list[Formula]]:
         wrong = if_error(if_(difference < TOLERANCE, OK, WRONG), WRONG)
         verdicts.append(page.put(row, _VERDICT, if_(live.given.changes > 0.0, CHANGED, wrong), "bold", "indent"))
     row += 1
-    page.put(row, _LABEL, "True of any inputs", "faint")
-    for label, left, right in _identities(live):
+    identities = _identities(live) if live.case.standing is None else []
+    if identities:
+        page.put(row, _LABEL, "True of any inputs", "faint")
+    for label, left, right in identities:
         row += 1
         page.put(row, _LABEL, label)
         first, second = page.put(row, _LIVE, left, "exact"), page.put(row, _SOLVER, right, "exact")
@@ -79,9 +84,8 @@ def _write_case(page: Page, row: int, live: Live) -> tuple[int, list[Formula]]:
 
 def _compared(live: Live) -> list[tuple[str, Formula, float, float | None, str]]:
     """Return label, live cell, the solver's number, what the difference is measured by, and style."""
-    assert live.case.live is not None
     assert live.given.target is not None
-    solved: Plan = live.case.live
+    solved = _solved(live.case)
     assert solved.best is not None
     found: list[tuple[str, Formula, float, float | None, str]] = [
         ("Target loss", live.given.target, solved.target_loss, None, "exact")
@@ -99,13 +103,31 @@ def _compared(live: Live) -> list[tuple[str, Formula, float, float | None, str]]
     ]
     if solved.kappa is not None and solved.spend_ratio is not None:
         found += [
-            ("kappa", live.plan.curve.kappa, solved.kappa, None, "exact"),
-            ("Serving over training spend", live.plan.curve.spend_ratio, solved.spend_ratio, None, "exact"),
+            ("kappa", live.plan.pair.kappa, solved.kappa, None, "exact"),
+            ("Serving over training spend", live.plan.pair.spend_ratio, solved.spend_ratio, None, "exact"),
         ]
+    known = {**solved.elasticities, **{k: v for effect in solved.effects for k, v in effect.elasticities.items()}}
     for key, cell in live.plan.elasticities.items():
+        if key == BALANCE:
+            found.append(("What parameters save over what they cost", cell, 1.0, None, "exact"))
+            continue
         label = f"Elasticity to {key.replace('_', ' ')}"
-        found.append((label, cell, solved.elasticities[key], None, "exact"))
+        found.append((label, cell, known[key], None, "exact"))
+    for effect in solved.effects:
+        for (kind, key), cell in (live.law.figures if live.law is not None else {}).items():
+            if kind == effect.kind and key in effect.figures:
+                label = f"{effect.kind.capitalize()}: {key.replace('_', ' ')}"
+                found.append((label, cell, effect.figures[key], None, "exact"))
     return found
+
+
+def _solved(case: Case) -> Plan:
+    """Return the solver's answer to what the formulas calculate."""
+    if case.standing is not None:
+        best, baseline = case.standing.plan, case.standing.baseline
+        return replace(case.plan, best=best, baseline=baseline, savings_fraction=1.0 - best.total / baseline.total)
+    assert case.live is not None
+    return case.live
 
 
 def _numbers(candidate: Candidate) -> dict[str, float]:

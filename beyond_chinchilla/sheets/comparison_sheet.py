@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from beyond_chinchilla.report.rows import laws
 from beyond_chinchilla.sheets import styles
 from beyond_chinchilla.sheets.book import Page
 from beyond_chinchilla.sheets.case import Case
+from beyond_chinchilla.sheets.figures import PlanCells
 from beyond_chinchilla.sheets.formula import Formula
-from beyond_chinchilla.sheets.plan_sheet import PlanCells
 
 _FIRST = 1
 _HEADS = ("Scenario", "Law", "Target loss", "Parameters", "Tokens", "Tokens per param", "Total", "Unit",
@@ -43,7 +44,7 @@ def write_comparison(page: Page, cases: list[Case], plans: list[PlanCells | None
 def _write_row(page: Page, row: int, number: int, case: Case, plan: PlanCells | None) -> None:
     live = plan is not None and case.exact
     page.put(row, _FIRST, case.name, "bold", "wrap")
-    page.put(row, _FIRST + 1, case.problem.law.name)
+    page.put(row, _FIRST + 1, laws(case.plan).removeprefix("law "), "wrap")
     figures: list[tuple[Formula | float, str]]
     if live:
         assert plan is not None
@@ -51,8 +52,10 @@ def _write_row(page: Page, row: int, number: int, case: Case, plan: PlanCells | 
         figures = [(both["loss"][0], "loss"), (both["params"][0], "size"), (both["tokens"][0], "tokens"),
                    (both["tokens_per_param"][0], "plain"), (both["total"][0], case.unit),
                    (both["params"][1], "size"), (both["total"][1], case.unit),
-                   (plan.savings_fraction, "percent"), (plan.curve.kappa, "ratio")]  # fmt: skip
-        says = f"live: change Inputs {number + 1}"
+                   (plan.savings_fraction, "percent"), (plan.pair.kappa, "ratio")]  # fmt: skip
+        says = f"live: change Inputs {number + 1}" if case.standing is None else (
+            f"live but for the sizes, which are the solver's: change Inputs {number + 1}"
+        )  # fmt: skip
     else:
         best, base = case.plan.best, case.plan.baseline
         saved = case.plan.savings_fraction if case.plan.objective == "cost" else float("nan")

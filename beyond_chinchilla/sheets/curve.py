@@ -72,17 +72,23 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
-    """The least-cost plan and the compute-optimal model of the same loss."""
+class Pair:
+    """A plan and the compute-optimal model beside it, each with what serving costs over training."""
+
+    best: Point
+    baseline: Point
+    kappa: Formula
+    spend_ratio: Formula
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve(Pair):
+    """The least-cost plan and the compute-optimal model of the same loss, on the universal curve."""
 
     gap: Formula
     q: Formula
     training_rate: Formula
     serving_rate: Formula
-    kappa: Formula
-    spend_ratio: Formula
-    best: Point
-    baseline: Point
 
 
 def solve_in_cells(put: Put, law: LawCells, gap: Formula, bill: Bill) -> Curve:
@@ -118,8 +124,8 @@ def solve_in_cells(put: Put, law: LawCells, gap: Formula, bill: Bill) -> Curve:
     s = put("spend_ratio", exp(y))
     D = put("tokens", D_c * (1.0 + q * s) ** (1.0 / beta))
     N = put("params", N_c * ((1.0 + q * s) / (1.0 + s)) ** (1.0 / alpha))
-    best = _point(put, "", N, D, bill)
-    baseline = _point(put, "chinchilla_", N_c, D_c, bill)
+    best = point_in_cells(put, "", (N, D), bill)
+    baseline = point_in_cells(put, "chinchilla_", (N_c, D_c), bill)
     return Curve(
         gap=gap, q=q, training_rate=a, serving_rate=b, kappa=kappa, spend_ratio=s, best=best, baseline=baseline
     )
@@ -147,7 +153,9 @@ def savings_in_cells(put: Put, law: LawCells, curve: Curve) -> Formula:
     return put("savings_fraction", if_(s < _SERIES_BELOW, -expm1(small), plain))
 
 
-def _point(put: Put, prefix: str, N: Formula, D: Formula, bill: Bill) -> Point:
+def point_in_cells(put: Put, prefix: str, model: tuple[Formula, Formula], bill: Bill) -> Point:
+    """Put the bill of a model of N parameters and D tokens into cells."""
+    N, D = model
     terms = {label: put(f"{prefix}{label}", rate * N * D) for label, rate in bill.training.items()}
     terms |= {label: put(f"{prefix}{label}", rate * N) for label, rate in bill.serving.items()}
     return Point(params=N, tokens=D, terms=terms, total=put(f"{prefix}total", added(terms.values())))

@@ -9,9 +9,9 @@ from beyond_chinchilla.sheets import inputs, styles
 from beyond_chinchilla.sheets.book import Page
 from beyond_chinchilla.sheets.case import Case
 from beyond_chinchilla.sheets.chains import Chains
+from beyond_chinchilla.sheets.figures import PlanCells
 from beyond_chinchilla.sheets.formula import ERROR, exp, if_, larger, literal, ln
 from beyond_chinchilla.sheets.inputs_sheet import InputCells
-from beyond_chinchilla.sheets.plan_sheet import PlanCells
 
 # Sizes as powers: from the least size that reaches the loss (0) to the plan's (1), and from there to the largest.
 _BELOW = (0.38, 0.42, 0.46, 0.50, 0.56, 0.64, 0.72, 0.81, 0.90)

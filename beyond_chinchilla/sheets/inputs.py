@@ -5,23 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from beyond_chinchilla.sheets.case import (
-    PHASES,
-    SERVING_FACTOR,
-    TRAINING_FACTOR,
-    Case,
-    Charge,
-    charges,
-    phase_tokens,
-    requests_of,
-)
+from beyond_chinchilla.sheets.case import PHASES, SERVING_FACTOR, TRAINING_FACTOR, Case, Standing
+from beyond_chinchilla.sheets.charges import Charge, charges, phase_tokens, requests_of
 from beyond_chinchilla.sheets.curve import Bill, LawCells
-from beyond_chinchilla.sheets.formula import ERROR, Formula, as_formula, if_, literal
+from beyond_chinchilla.sheets.formula import ERROR, Formula, added, as_formula, if_, literal
 from beyond_chinchilla.sheets.target import stated_target
 from beyond_chinchilla.units import SECONDS_PER_HOUR
 
 TERA = 1e12
 WAYS = ("chinchilla", "loss", "model")
+# The two models of a plan whose sizes are inputs, as keys say it, and as labels do.
+PLAN, BASELINE = "plan", "chinchilla"
+SIDES = (PLAN, BASELINE)
+_WHO = ("plan", "Chinchilla")
+# What laws past Chinchilla add: title, and their constants by attribute, key and label. Names ignore case: G is not g.
+_LEVERS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
+    "thinking": ("Thinking   + G k^-g", (
+        ("G", "coefficient", "G, loss that one sample or token leaves"), ("g", "exponent", "g, exponent"),
+    )),
+    "shape": ("Shape   x (1 + epsilon r^gamma)", (
+        ("epsilon", "epsilon", "epsilon, coefficient of the aspect ratio r"), ("gamma", "gamma", "gamma, exponent"),
+    )),
+    "quantisation": ("Quantisation   + c D^gamma_D N^-gamma_N", (
+        ("coefficient", "coefficient", "c, coefficient at the bits served"),
+        ("gamma_D", "gamma_D", "gamma_D, exponent of the tokens"),
+        ("gamma_N", "gamma_N", "gamma_N, exponent of the parameters"),
+    )),
+}  # fmt: skip
 
 Cells = Mapping[str, Formula]
 
@@ -71,9 +81,11 @@ class Section:
 
 def sections_of(case: Case) -> list[Section]:
     """Return every input of a scenario, by section."""
-    found = [_law(case), _target(case), _demand(case)]
+    found = [_law(case), *_past(case), _target(case), _demand(case)]
     if case.unit == "USD":
         found += _fleets(case)
+    if case.standing is not None:
+        found.append(_sizes(case.standing))
     other = _other(case)
     return [*found, other] if other.inputs else found
 
@@ -91,8 +103,54 @@ def _law(case: Case) -> Section:
         Input(key=key, label=f"{key}, {label}", value=value, unit=unit, zero=zero, scenario_key=f"law.{key}")
         for key, value, unit, label, zero in rows
     )
+    if case.is_mixture and case.problem.experts is not None:
+        each = case.problem.experts.total_per_active
+        inputs += (Input(key="total_per_active", label=f"{case.problem.experts.count} experts: all parameters",
+                         value=each, unit="per active one", style="ratio"),)  # fmt: skip
     source = f"{law.name}: {law.source}" if law.source else law.name
     return Section("Loss law   L(N, D) = E + A N^-alpha + B D^-beta", source, inputs)
+
+
+def _past(case: Case) -> list[Section]:
+    """Return the constants of what the problem adds to the law, and its numbers for the plan and for Chinchilla."""
+    if case.standing is None:
+        return []
+    found = []
+    for lever in case.problem.levers:
+        title, named = _LEVERS[lever.kind]
+        rows = [
+            Input(key=f"{lever.kind}_{key}", label=label, value=float(getattr(lever, attribute)))
+            for attribute, key, label in named
+        ]
+        if lever.kind in case.standing.numbers:
+            label = lever.variable.replace("_", " ").capitalize()
+            rows += [
+                Input(key=f"{lever.kind}_{side}", label=f"{label}, {who}", value=value, style="plain",
+                      note="chosen by the solver" if side == PLAN else "at which the Chinchilla model is stated")
+                for side, who, value in zip(SIDES, _WHO, case.standing.numbers[lever.kind], strict=True)
+            ]  # fmt: skip
+        found.append(Section(title, f"{lever.name}: {lever.source}" if lever.source else lever.name, tuple(rows)))
+    repetition = case.problem.repetition
+    if repetition is not None:
+        rows = [
+            Input(key="unique_tokens", label="Unique tokens", value=repetition.unique_tokens, unit="tokens",
+                  style="tokens", scenario_key="data.unique_tokens"),
+            Input(key="R_D", label="R_D, how soon repeated tokens lose their worth", value=repetition.R_D),
+            Input(key="R_N", label="R_N, how soon excess parameters do", value=repetition.R_N),
+        ]  # fmt: skip
+        source = f"{repetition.name}: {repetition.source}" if repetition.source else repetition.name
+        found.append(Section("Data that is seen again", source, tuple(rows)))
+    return found
+
+
+def _sizes(standing: Standing) -> Section:
+    """Return the sizes, which are inputs where no formula chooses them."""
+    rows = tuple(
+        Input(key=f"{key}_{side}", label=f"{label}, {who}", value=float(getattr(candidate, key)), unit=key, style=style)
+        for side, who, candidate in zip(SIDES, _WHO, (standing.plan, standing.baseline), strict=True)
+        for key, label, style in (("params", "Parameters", "size"), ("tokens", "Training tokens", "tokens"))
+    )
+    return Section("Models", "Chosen by the solver: the sheet Law says whether they still reach the target.", rows)
 
 
 def _target(case: Case) -> Section:
@@ -191,7 +249,7 @@ def _fleets(case: Case) -> list[Section]:
 
 def _other(case: Case) -> Section:
     """What the scenario's bill holds beyond the inputs above, as the solver found it."""
-    if case.live is None:
+    if not case.calculates:
         return Section("", "", ())
     rows = []
     for charge in charges(case):
@@ -243,8 +301,8 @@ def flop_price(cells: Cells, use: str, mfu: Formula) -> Formula:
     return cells[f"{use}_price"] / (SECONDS_PER_HOUR * cells[f"{use}_peak"] * TERA * mfu)
 
 
-def bill_of(case: Case, cells: Cells) -> Bill:
-    """Return the rates of every term of the bill."""
+def bill_of(case: Case, cells: Cells, side: str = PLAN) -> Bill:
+    """Return the rates of every term of the bill, of one of the two `SIDES` where levers have a number for each."""
     bill = Bill(training={}, serving={})
     for charge in charges(case):
         if charge.plain is None:
@@ -253,8 +311,30 @@ def bill_of(case: Case, cells: Cells) -> Bill:
             rate = _plain_rate(case, cells, "training" if charge.trains else charge.label)
             if charge.factor != 1.0:
                 rate = cells[_factor(charge)] * rate
-        (bill.training if charge.trains else bill.serving)[charge.key] = rate
+        (bill.training if charge.trains else bill.serving)[charge.key] = multiplied(
+            case, cells, rate, charge.powers, side
+        )
     return bill
+
+
+def multiplied(case: Case, cells: Cells, rate: Formula, powers: Mapping[str, float], side: str) -> Formula:
+    """Return a rate times the numbers of levers, such as samples, with which it goes."""
+    for lever in case.problem.levers:
+        power = powers.get(lever.variable, 0.0)
+        if lever.variable and power:
+            number = cells[f"{lever.kind}_{side}"]
+            rate = rate * (number if power == 1.0 else number**power)
+    return rate
+
+
+def served_tokens(case: Case, cells: Cells, side: str = PLAN) -> Formula:
+    """Return the tokens read and written over the model's life, all samples counted."""
+    powers = {term.label: {name: term.power(name) for name in term.powers} for term in case.problem.flops.terms}
+    return added(
+        multiplied(case, cells, tokens_of(cells, phase), powers.get(phase, {}), side)
+        for phase in PHASES
+        if "requests" in cells or f"{phase}_tokens" in cells
+    )
 
 
 def _plain_rate(case: Case, cells: Cells, label: str) -> Formula:

@@ -49,15 +49,11 @@ def write_inputs(page: Page, case: Case, prefix: str, demand: DemandCells | None
     page.lay_out((2, 46, 16, 24, 16, 10, _NOTE_WIDTH, 26), freeze=4)
     page.put(0, _LABEL, "Inputs", "title")
     page.put(1, _LABEL, case.name, "subtitle")
-    live = case.live is not None
-    page.put(
-        2,
-        _LABEL,
-        "Change the blue cells: every sheet follows. Numbers are in base units: type 2 billion as 2E9."
-        if live
-        else "Values: this plan cannot be calculated by formulas, see Read me.",
-        "faint",
-    )
+    live = case.calculates
+    says = "Change the blue cells: every sheet follows. Numbers are in base units: type 2 billion as 2E9."
+    if case.standing is not None:
+        says = says.replace("every sheet follows", "bill and loss of the two models follow, their sizes do not")
+    page.put(2, _LABEL, says if live else "Values: this plan cannot be calculated by formulas, see Read me.", "faint")
     page.heads(3, _LABEL, _HEADS, words=(0, 4, 5, 6))
     page.put(3, _UNIT, "Unit", "head", "indent")
     row = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from beyond_chinchilla.report.rows import laws
 from beyond_chinchilla.sheets.book import Page
 from beyond_chinchilla.sheets.case import Case
 
@@ -71,6 +72,12 @@ def _paragraphs(cases: list[Case]) -> list[tuple[str, list[str]]]:
             _PAPER,
             _LAW,
             *dict.fromkeys(f"Law {case.problem.law.name}: {case.problem.law.source}" for case in cases),
+            *dict.fromkeys(
+                f"{effect.kind.capitalize()} {effect.name}: {effect.source}"
+                for case in cases
+                for effect in case.plan.effects
+                if effect.source
+            ),
             "Chips and prices: see Hardware and prices, each with source and date.",
         ]),
     ]  # fmt: skip
@@ -88,7 +95,14 @@ def _what_is_live(cases: list[Case]) -> list[str]:
     lines = []
     for number, case in enumerate(cases, start=1):
         who = f"{number}. {case.name}: " if len(cases) > 1 else ""
-        if case.live is None:
+        if case.standing is not None:
+            lines.append(
+                f"{who}bill and loss of two models. Their sizes are the solver's, as blue cells of Inputs: under this "
+                f"law ({laws(case.plan)}) no chain of formulas finds the best ones. The sheet Law says whether they "
+                "still reach the target, and Plan whether they are still the best; for new ones run bc-opt on the "
+                "changed scenario."
+            )
+        elif case.live is None:
             lines.append(f"{who}nothing: {case.obstacle}. Its figures are values of the solver.")
         elif case.exact:
             lines.append(f"{who}everything but the solver's numbers on Checks and the texts of sources.")

@@ -10,10 +10,10 @@ from beyond_chinchilla.sheets.book import Page
 from beyond_chinchilla.sheets.case import Case
 from beyond_chinchilla.sheets.chains import Chains
 from beyond_chinchilla.sheets.curve import Curve
+from beyond_chinchilla.sheets.figures import PlanCells
 from beyond_chinchilla.sheets.formula import ERROR, Formula, if_, if_error, literal
 from beyond_chinchilla.sheets.inputs import Input
 from beyond_chinchilla.sheets.inputs_sheet import InputCells
-from beyond_chinchilla.sheets.plan_sheet import PlanCells
 
 CHANGES = (-0.5, -0.25, -0.10, 0.10, 0.25, 0.5)
 # A tornado of the middle changes.
@@ -21,7 +21,7 @@ _LESS, _MORE = 1, 4
 _LABEL, _FIRST = 1, 2
 _GAP = "gap"
 # The peak rate acts as the utilisation does; E only together with the target, as their difference.
-_LEFT_OUT = ("E", "training_peak", "serving_peak")
+_LEFT_OUT = ("E", "training_peak", "serving_peak", "total_per_active")
 _IMPOSSIBLE = "-"
 _NOTE = (
     "One input changes and the plan is chosen anew; an exponent of the law changes about the Chinchilla point, "

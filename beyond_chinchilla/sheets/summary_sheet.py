@@ -10,9 +10,10 @@ from beyond_chinchilla.report import rows
 from beyond_chinchilla.sheets import styles
 from beyond_chinchilla.sheets.book import Page
 from beyond_chinchilla.sheets.case import Case
+from beyond_chinchilla.sheets.figures import ALL, PlanCells
 from beyond_chinchilla.sheets.formula import Formula, if_, if_error
 from beyond_chinchilla.sheets.inputs_sheet import InputCells
-from beyond_chinchilla.sheets.plan_sheet import PlanCells
+from beyond_chinchilla.sheets.standing_sheet import BALANCE
 from beyond_chinchilla.units import format_amount
 
 _LABEL, _PLAN, _BASELINE, _RATIO, _LAST = 1, 2, 3, 4, 11
@@ -21,9 +22,14 @@ _NATS = 0.01
 _SMALL = 0.01
 # The chart of the bill stands beside the figures, down to this row.
 _BESIDE = 28
-_FIGURES = ("params", "tokens", "tokens_per_param", "loss", "training_flops", "inference_flops")
+_STANDS = (
+    "Bill and loss of both models are live. Their sizes are the solver's, blue cells of Inputs: no formula chooses "
+    "them under this law. Law says whether they reach the target"
+)
+_OPEN, _BOUND = ", Plan whether they are still the best.", "; a limit binds, which the formulas do not know."
 _LABELS = {
     "params": ("Parameters", "size"),
+    "total_params": (ALL, "size"),
     "tokens": ("Training tokens", "tokens"),
     "tokens_per_param": ("Tokens per parameter", "plain"),
     "loss": ("Loss [nats/token]", "loss"),
@@ -38,11 +44,15 @@ def write_summary(
     """Write the answer of one scenario; return the first row below it where a chart can stand."""
     page.lay_out((2, 30, 16, 16, 10, 4, *[11] * 6, 4), pages=1)
     page.put(0, _LABEL, case.name, "title")
-    page.put(1, _LABEL, f"Which model to train, and on how many tokens: law {case.problem.law.name}", "subtitle")
+    page.put(1, _LABEL, f"Which model to train, and on how many tokens: {rows.laws(case.plan)}", "subtitle")
     page.sheet.set_row(_ANSWER, 42)
     row = _ANSWER
     if plan is not None and case.exact:
         page.text_across(row, _LABEL, _LAST, plan.sentence, "answer")
+        if case.standing is not None:
+            row += 1
+            page.text_across(row, _LABEL, _LAST, _STANDS + (_OPEN if case.standing.free else _BOUND), "note")
+            page.sheet.set_row(row, 28)
     else:
         page.text_across(row, _LABEL, _LAST, rows.headline(case.plan), "answer")
         row = _write_caveat(page, row + 1, case, plan)
@@ -78,6 +88,7 @@ def _write_live(page: Page, row: int, case: Case, given: InputCells | None, plan
     for key, (left, right) in plan.figures.items():
         row += 1
         label, style = _LABELS.get(key, ("", ""))
+        label = case.worded(label)
         total = ("total",) if key == "total" else ()
         if not label:
             name = key.removeprefix("term_").replace("_", " ").capitalize()
@@ -93,7 +104,7 @@ def _write_live(page: Page, row: int, case: Case, given: InputCells | None, plan
     page.put(row, _PLAN, plan.savings, case.unit, "bold")
     page.put(row, _BASELINE, plan.savings_fraction, "percent", "bold")
     row += 2
-    kappa = plan.curve.kappa
+    kappa = plan.pair.kappa
     page.put(row, _LABEL, "kappa")
     page.put(row, _PLAN, kappa, "ratio")
     page.put(
@@ -103,10 +114,12 @@ def _write_live(page: Page, row: int, case: Case, given: InputCells | None, plan
     )  # fmt: skip
     row += 1
     page.put(row, _LABEL, "Serving over training spend")
-    page.put(row, _PLAN, plan.curve.spend_ratio, "ratio")
+    page.put(row, _PLAN, plan.pair.spend_ratio, "ratio")
     page.put(row, _BASELINE, "in this plan", "unit")
     for key, cell in plan.elasticities.items():
         row += 1
+        if key == BALANCE:
+            continue
         of_target = key == "target_loss"
         step = -_NATS / given.target if of_target and given.target is not None else 0.01
         page.put(row, _LABEL, f"{_NATS:g} nats less loss" if of_target else f"1% more {key.replace('_', ' ')}")
@@ -120,8 +133,10 @@ def _write_values(page: Page, row: int, case: Case) -> int:
     best, base = case.plan.best, case.plan.baseline
     page.heads(row, _LABEL, ("Key figures (values)", "Plan", "Chinchilla", "Ratio"))
     for key, (label, style) in _LABELS.items():
+        if key == "total_params" and not case.is_mixture:
+            continue
         row += 1
-        _values(page, row, label, style, _of(best, key) if best else None, _of(base, key))
+        _values(page, row, case.worded(label), style, _of(best, key) if best else None, _of(base, key))
     terms = dict.fromkeys([*(best.terms if best else ()), *base.terms])
     for label in terms:
         row += 1
@@ -133,7 +148,9 @@ def _write_values(page: Page, row: int, case: Case) -> int:
 
 
 def _of(candidate: Candidate, key: str) -> float:
-    return float(getattr(candidate, key))
+    # Of a dense model all parameters are active.
+    found = getattr(candidate, key)
+    return float(candidate.params if found is None else found)
 
 
 def _values(page: Page, row: int, label: str, style: str, best: float | None, base: float, *more: str) -> None:
@@ -175,6 +192,13 @@ def _write_warnings(page: Page, row: int, case: Case) -> int:
     if case.rounding > 0 and case.live is not None:
         whole = format_amount(case.rounding, case.unit)
         warnings.insert(0, f"whole chips add {whole} to the solver's plan; the formulas pay for parts of chips")
+    if case.other_baseline:
+        base = case.plan.baseline
+        warnings.insert(
+            0,
+            f"of all choices, the Chinchilla model of {rows.sized(base)} params is the cheapest, "
+            f"{format_amount(base.total, base.unit)}; here it is that of the plan's own choice, {case.plan.choice}",
+        )
     if not warnings:
         return row
     page.put(row, _LABEL, "To beware of, as written", "section")

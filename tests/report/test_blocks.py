@@ -148,8 +148,9 @@ def test_a_binding_limit_says_what_a_step_more_is_worth(label: str):
 
 
 def test_every_limit_has_its_words():
-    # total_cost never binds where cost is minimised; it is in the next test. The last two bound a fleet by month.
-    assert {*STEPS, "total_cost", "time_to_first_token", "gpus"} == set(Limits.model_fields)
+    # total_cost never binds where cost is minimised; it is in the next test. Two bound a fleet by month, and epochs
+    # limited data (tests/scenario/test_data_section.py).
+    assert {*STEPS, "total_cost", "time_to_first_token", "gpus", "epochs"} == set(Limits.model_fields)
 
 
 def test_the_budget_is_priced_in_loss():

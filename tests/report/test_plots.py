@@ -20,6 +20,7 @@ from plot_subjects import SCENARIOS, analysed, painted, risk, sensitivity, solve
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.report import rows
 from beyond_chinchilla.report.plots import gallery, style
 from beyond_chinchilla.report.plots.axes import HumanLogLocator, amount
 from beyond_chinchilla.report.plots.figure import save, to_svg
@@ -37,11 +38,19 @@ def test_every_plot_draws_of_every_scenario_or_says_what_it_needs(stem):
     subject = solved(stem)
     by_month = subject.problem.bill is not None
     applies, not_here = ("fleet", "ratio-maps") if by_month else ("ratio-maps", "fleet")
-    for name in ("cost-curve", "contours", "terms", applies):
+    names = ["cost-curve", "contours", "terms", applies]
+    if subject.problem.is_extended or subject.problem.target_law is not None:
+        # Lines and maps of one plain law, which is not all that the plan stands on.
+        for name in [name for name in names if name in ("contours", "ratio-maps")]:
+            names.remove(name)
+            with pytest.raises(InputError, match=f"^{name}: .*{re.escape(rows.laws(subject.plan))}") as error:
+                gallery.picture(name, subject)
+            assert "\n" not in str(error.value)
+    for name in names:
         picture = gallery.picture(name, subject)
         assert painted(picture).axes
         assert picture.alt.startswith(picture.kind)
-    with pytest.raises(InputError, match=f"^{not_here} needs? .*{re.escape(subject.scenario.name)}") as error:
+    with pytest.raises(InputError, match=f"^{not_here}(?: needs?|:) .*{re.escape(subject.scenario.name)}") as error:
         gallery.picture(not_here, subject)
     assert "\n" not in str(error.value)
 

@@ -29,7 +29,7 @@ from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.solver import solve
 from beyond_chinchilla.scenario.load import Scenario
-from beyond_chinchilla.sheets.case import case_of
+from beyond_chinchilla.sheets.entry import case_of
 from beyond_chinchilla.sheets.sensitivity_sheet import CHANGES
 from beyond_chinchilla.sheets.write import write_workbook
 

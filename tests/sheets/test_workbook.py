@@ -26,7 +26,8 @@ from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.optimise.solver import solve
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.sheets import write
-from beyond_chinchilla.sheets.case import Entry, case_of
+from beyond_chinchilla.sheets.case import Entry
+from beyond_chinchilla.sheets.entry import case_of
 from beyond_chinchilla.sheets.write import workbook, write_workbook
 
 # Functions that Excel and LibreOffice 7.4 share; none is volatile, none needs a prefix.

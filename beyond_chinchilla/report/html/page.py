@@ -66,7 +66,7 @@ def render(
     style, refusal = _static(_STYLE), what_if.refusal(problem)
     script = "" if refusal else "\n".join(_static(name) for name in _SCRIPTS)
     model = None if refusal else what_if.model_of(scenario, problem)
-    text = assumptions.scenario_text(scenario)
+    text = assumptions.scenario_text(subject.text_of)
     sizes, terms = (rows.sizes(plan), rows.terms(plan)) if plan.best else ([], [])
     context: dict[str, Any] = {
         "name": plan.name,
@@ -106,7 +106,7 @@ def _cards(plan: Plan) -> list[_Card]:
         return []
     saved = plan.savings_fraction
     found = [
-        _Card("params", format_number(best.params), f"Chinchilla {format_number(base.params)}"),
+        _Card("params", rows.sized(best), f"Chinchilla {rows.sized(base)}"),
         _Card("training tokens", format_number(best.tokens), f"Chinchilla {format_number(base.tokens)}"),
         _Card(
             "over the life", format_amount(best.total, best.unit), f"Chinchilla {format_amount(base.total, best.unit)}"

@@ -75,6 +75,17 @@ class Slider:
 
 def refusal(problem: Problem) -> str:
     """Return why a plan cannot be played with on a page, in one sentence; nothing where it can."""
+    if problem.is_extended:
+        kinds = [lever.kind for lever in problem.levers] + (["data"] if problem.repetition is not None else [])
+        return (
+            f"What-if solves plain laws: this scenario has {' and '.join(kinds)} besides, whose optimum the page "
+            "cannot find. Change the scenario and run bc-opt again."
+        )
+    if problem.target_law is not None and problem.bill is None:
+        return (
+            f"What-if plays with one law: here the target is stated under another than {problem.law.name}, which is of "
+            "experts or of training in few bits. Change the scenario and run bc-opt again."
+        )
     if problem.is_codesign or problem.bill is not None:
         return (
             "What-if needs a bill over the life as a whole: this scenario is served by month, which the page cannot "

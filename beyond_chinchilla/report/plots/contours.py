@@ -39,6 +39,7 @@ def path(problem: Problem) -> tuple[Array, Array, Array]:
 def contours(subject: Subject) -> Picture:
     """Draw lines of equal loss and of equal training compute, and the best model's path as demand grows from 0."""
     subject.refuse_resumed("contours")
+    subject.refuse_extended("contours")
     problem, best = subject.asked, subject.best
     factors, sizes, tokens = path(problem)
     at = float(sizes[0]), float(tokens[0])

@@ -59,7 +59,8 @@ def curve(subject: Subject) -> Picture:
         axes.set_xlim(float(found.params[0]), float(found.params[-1]))
         axes.set_ylim(0.0, 1.04 * float(found.total.max()))
         ax.linear(axes, "y", ax.amount(best.unit))
-        axes.set_xlabel(f"model size [parameters]\neach trained to a loss of {plan.target_loss:.4g} nats/token")
+        each = f"each trained to a loss of {plan.target_loss:.4g} nats/token{subject.held}"
+        axes.set_xlabel(f"model size [parameters]\n{each}")
         axes.set_ylabel(ax.bill(best.unit))
         ax.legend_beside(axes)
 

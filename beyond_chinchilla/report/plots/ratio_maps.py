@@ -74,6 +74,7 @@ def ratios(problem: Problem, loss: ArrayLike, factor: ArrayLike) -> Ratios:
 def ratio_maps(subject: Subject) -> Picture:
     """Draw the maps for the objective at hand, and in FLOPs besides where that is money."""
     subject.refuse_resumed("ratio-maps")
+    subject.refuse_extended("ratio-maps")
     _ = subject.best
     asked = subject.asked
     compute = replace(asked, cost=asked.flops, nominal_cost=None, limits=(), bill=None, name=f"{asked.name} in FLOPs")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from beyond_chinchilla.analyse.committed import hold, notes_of, numbers_of
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.optimise.locate import chinchilla
 from beyond_chinchilla.optimise.plan import Candidate, Plan
@@ -44,6 +45,8 @@ class Subject:
         A line to draw; without one it is traced over the target.
     capacity : CapacityPlan, optional
         The plan month by month; found when it is needed.
+    stated : Scenario, optional
+        The scenario with all its alternatives, where `scenario` is the one of them that was chosen.
     """
 
     scenario: Scenario
@@ -54,6 +57,12 @@ class Subject:
     regret_map: RegretMap | None = None
     frontier: Sequence[Point] = ()
     capacity: CapacityPlan | None = None
+    stated: Scenario | None = None
+
+    @property
+    def text_of(self) -> Scenario:
+        """The scenario that asks the same again."""
+        return self.scenario if self.stated is None else self.stated
 
     @property
     def best(self) -> Candidate:
@@ -70,8 +79,17 @@ class Subject:
 
     @cached_property
     def asked(self) -> Problem:
-        """The problem as one of least cost at the plan's target, which plots vary."""
-        return replace(self.problem, target_loss=self.plan.target_loss, objective="cost", start_from=None)
+        """The problem as one of least cost at the plan's target, which plots vary, levers held as the plan has them."""
+        asked = replace(self.problem, target_loss=self.plan.target_loss, objective="cost", start_from=None)
+        return hold(asked, self.plan) if asked.is_extended and self.plan.best is not None else asked
+
+    @property
+    def held(self) -> str:
+        """What is held in `asked`: ", with 5 samples per request"; nothing under a plain law."""
+        told = [
+            note.split(",")[0] for note in notes_of(self.problem.levers, numbers_of(self.problem.levers, self.plan))
+        ]
+        return f", with {' and '.join(told)}" if told else ""
 
     @cached_property
     def baseline(self) -> Candidate:
@@ -109,6 +127,20 @@ class Subject:
         """
         if self.problem.start_from is not None:
             raise InputError(f"{name}: {self.plan.name} goes on from a trained model, whose size is no choice")
+
+    def refuse_extended(self, name: str) -> None:
+        """Refuse what draws one plain law where the plan stands on more.
+
+        Raises
+        ------
+        InputError
+            The scenario has a law past Chinchilla, or states its target under another law than it trains under.
+        """
+        if self.problem.is_extended or self.problem.target_law is not None:
+            raise InputError(
+                f"{name}: draws models of one plain law, and {self.plan.name} stands on {rows.laws(self.plan)}; draw "
+                "its cost-curve, terms or frontier"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

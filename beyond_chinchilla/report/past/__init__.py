@@ -1,0 +1,1 @@
+"""What a page says of laws past Chinchilla: a module for each."""
