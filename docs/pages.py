@@ -8,6 +8,8 @@ import importlib
 import inspect
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -55,6 +57,42 @@ def _output(command: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         readme.run(command)
     return printed.getvalue().strip().removeprefix("```").removesuffix("```")
+
+
+def program(file: str) -> str:
+    """Return a program and what it prints, as two code blocks."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / file)], capture_output=True, text=True, cwd=ROOT, check=True, timeout=60
+    )
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return f"```python\n{text.rstrip()}\n```\n\nIt prints\n\n```\n{done.stdout.rstrip()}\n```"
+
+
+# What the laws past Chinchilla are called in their files: the module of the law, of the scenario's section, the page.
+_PAST = {
+    "repetition": ("repetition", "data", "limited-data"),
+    "precision": ("precision", "quantisation", "precision"),
+    "experts": ("experts", "experts", "experts"),
+    "shape": ("shape", "shape", "shape"),
+    "downstream": ("downstream", "suite", "downstream"),
+    "thinking": ("thinking", "thinking", "thinking"),
+}
+
+
+def laws_past() -> str:
+    """Return the files of every law that goes past Chinchilla, as a table; one that is not there is an error."""
+    rows = []
+    for name, (law, section, page) in _PAST.items():
+        files = [
+            f"beyond_chinchilla/laws/{law}.py",
+            f"tests/laws/test_{law}.py",
+            f"beyond_chinchilla/scenario/past/{section}.py",
+        ]
+        for file in (*files, f"docs/{page}.md"):
+            assert (ROOT / file).exists(), file
+        shown = " | ".join(f"`{file.removeprefix('beyond_chinchilla/')}`" for file in files)
+        rows.append(f"| [{name}]({page}.md) | {shown} |")
+    return "\n".join(["| law | its file | its tests | its section |", "|---|---|---|---|", *rows])
 
 
 def plots() -> str:

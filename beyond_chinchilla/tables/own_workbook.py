@@ -42,11 +42,16 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "serving_price": ("serving", "price"),
     "prefill_mfu": ("serving", "prefill_mfu"),
     "decode_mfu": ("serving", "decode_mfu"),
+    "unique_tokens": ("data", "unique_tokens"),
 }
 # What demand.factor multiplies before it stands in a cell.
 _TIMES_FACTOR = (("demand", "requests"), ("demand", "tokens"))
-# What the model adds up itself.
-_DERIVED = {"target", "gap", "changes"}
+# What the model adds up itself, and what the solver chooses anew: sizes, and the numbers of laws past Chinchilla.
+_DERIVED = {"target", "gap", "changes"} | {
+    f"{key}_{side}" for key in ("params", "tokens", "thinking", "shape") for side in ("plan", "chinchilla")
+}
+# What makes another law of the one that the scenario names.
+_BENDS = ("experts", "quantisation", "shape")
 # The tokens of a life as requests: any number of them makes the same bill.
 _REQUESTS = 1e6
 
@@ -164,6 +169,7 @@ def _overlay(found: OwnInputs, made: OwnInputs, changed: Mapping[str, str], book
         if (
             not keys
             or node is None
+            or (key in _LAW and any(section in found.tree for section in _BENDS))
             or (key in ("prefill_tokens", "decode_tokens") and "tokens" not in found.tree["demand"])
         ):
             raise SpreadsheetError(
@@ -232,7 +238,7 @@ class _Reader:
             found.put(f"{use}.hardware", self._chip(use, title, precision), place)
             found.put(f"{use}.precision", precision, place)
             self._copy(found, f"{use}_price", f"{use}.price")
-        for key in ("training_mfu", "prefill_mfu", "decode_mfu"):
+        for key in ("training_mfu", "prefill_mfu", "decode_mfu", "unique_tokens"):
             if key in self.values:
                 self._copy(found, key, ".".join(_KEYS[key]))
         self._multipliers(found)

@@ -141,11 +141,11 @@ def main() -> int:
             ran[name] += 1
             if wrong:
                 failures[wrong[:120]] += 1
-                print(f"{name} {seed}: {wrong}\n    bc-opt {' '.join(args)}"[:600], flush=True)  # noqa: T201
+                print(f"{name} {seed}: {wrong}\n    bc-opt {' '.join(args)}"[:600], flush=True)
         seed += 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     counts = ", ".join(f"{name} {count:,}" for name, count in ran.items())
-    print(f"{sum(ran.values()):,} inputs ({counts}), {sum(failures.values())} failures, peak {peak / 1e6:.0f} MB")  # noqa: T201
+    print(f"{sum(ran.values()):,} inputs ({counts}), {sum(failures.values())} failures, peak {peak / 1e6:.0f} MB")
     return 1 if failures or not math.isfinite(peak) or peak > MOST_MEMORY else 0
 
 
