@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # A busy machine draws its examples slowly; that says nothing about the code.
 _SLOW = [HealthCheck.too_slow]
-settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("dev", max_examples=20, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile(
     "ci", max_examples=20, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,17 @@ from beyond_chinchilla.optimise.problem import Problem
 
 SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
 each_scenario = pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+
+
+# By month as others are, which stay: each takes seconds whenever it is solved.
+_SLOWEST = ("batch-by-month", "chat-on-three-chips")
+
+
+def slowest_apart(paths: Sequence[Path]) -> list[Any]:
+    """Return scenarios as parameters of a test that solves each anew: the slowest run by themselves."""
+    return [
+        pytest.param(path, id=path.stem, marks=pytest.mark.own_step if path.stem in _SLOWEST else ()) for path in paths
+    ]
 
 
 @functools.cache

@@ -24,7 +24,7 @@ ANCHOR_PARAMS = 1e9
 LEAST_PARAMS_POWER = -1.0
 
 # For a property of which one example takes longer than 50 ms: a third as many as of any other.
-costly = settings(max_examples=max(10, settings.default.max_examples // 3))
+costly = settings(max_examples=max(8, settings.default.max_examples // 3))
 
 # What limits bound, with the unit and the name of one unit: as a scenario would say it.
 QUANTITIES = {

@@ -15,6 +15,7 @@ from beyond_chinchilla.optimise.locate import assess, locate
 from beyond_chinchilla.optimise.past.held import held
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem
+from beyond_chinchilla.units import format_size
 
 # What a number is called, and what has it.
 _CALLED = {**WORDS, ASPECT: "width over layers"}
@@ -26,7 +27,7 @@ def numbers_of(levers: Iterable[Lever], plan: Plan) -> dict[str, float]:
     return {
         lever.kind: float(figures[lever.kind][lever.variable])
         for lever in levers
-        if lever.variable and lever.kind in figures
+        if lever.variable and lever.variable in figures.get(lever.kind, ())
     }
 
 
@@ -120,4 +121,4 @@ def notes_of(levers: Iterable[Lever], numbers: Mapping[str, float]) -> tuple[str
 
 
 def _told(levers: Iterable[Lever], numbers: Mapping[str, float]) -> str:
-    return " and ".join(f"{numbers[lever.kind]:.4g} {_CALLED[lever.variable]}" for lever in levers)
+    return " and ".join(f"{format_size(numbers[lever.kind])} {_CALLED[lever.variable]}" for lever in levers)

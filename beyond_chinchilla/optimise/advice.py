@@ -24,9 +24,12 @@ def warnings(law: LossLaw, best: Candidate, counted_params: float, kappa: float 
         found.append(
             f"trains on {best.tokens_per_param:.2g} tokens per param, fewer than 1: no published law holds there"
         )
-    if kappa is not None and kappa < NEGLIGIBLE_KAPPA:
-        found.append(
-            f"serving is {format_percent(kappa)} of training spend at the Chinchilla point: "
-            f"demand hardly matters, and planning for it saves {format_percent(savings)}"
-        )
-    return found
+    return [*found, *of_demand(kappa, savings)]
+
+
+def of_demand(kappa: float | None, savings: float) -> list[str]:
+    """Return the warning of demand that hardly matters; none where it does, or where kappa is not known."""
+    if kappa is None or kappa >= NEGLIGIBLE_KAPPA:
+        return []
+    spent = f"serving is {format_percent(kappa)} of training spend at the Chinchilla point"
+    return [f"{spent}: demand hardly matters, and planning for it saves {format_percent(savings)}"]

@@ -11,6 +11,7 @@ from beyond_chinchilla.optimise import advice, conflict, kkt
 from beyond_chinchilla.optimise.limits import Limit, price
 from beyond_chinchilla.optimise.locate import assess, demand_proof, has_plan, kappa_of, locate
 from beyond_chinchilla.optimise.located import Located
+from beyond_chinchilla.optimise.past.effect import laws_asked
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem, beyond_any_budget, driver_elasticities
 from beyond_chinchilla.posynomial import Posynomial
@@ -187,4 +188,5 @@ def _nothing(problem: Problem, budget: Limit) -> Plan:
         baseline=_chinchilla_for(problem, budget),
         warnings=(*why.sentences(problem.target_loss), *problem.notes),
         conflict=why,
+        effects=laws_asked(problem),
     )

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from beyond_chinchilla.errors import InputError, SolverError
-from beyond_chinchilla.optimise.locate import MEMORY, assess, chinchilla, has_plan, locate, saved_of
+from beyond_chinchilla.optimise import advice
+from beyond_chinchilla.optimise.locate import MEMORY, assess, chinchilla, has_plan, kappa_at, locate, saved_of
 from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.outright import impossible, over_budget, unbudgeted
+from beyond_chinchilla.optimise.past.effect import is_apart, laws_asked
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.solver import explained, infeasible
@@ -115,18 +117,16 @@ def solve_choices(problems: Sequence[Labelled], name: str, method: str = "auto")
         raise InputError(f"{name}: choices are compared by their cost at a target; give one chip and precision")
     tried = _explained([_try(label, problem, method) for label, problem in problems])
     found = sorted((one for one in tried if one.best is not None), key=_total)
-    baseline = _baseline([problem for _, problem in problems])
+    asked, baseline = _baseline([problem for _, problem in problems])
     if not found:
         return _nothing(tried, name, baseline)
     winner = found[0]
     assert winner.located is not None
     least = _total(winner)
-    plan = explained(winner.problem, winner.located)
+    plan = _beside(explained(winner.problem, winner.located), winner.problem, asked, baseline)
     return replace(
         plan,
         name=name,
-        baseline=baseline,
-        savings_fraction=saved_of(plan.best, baseline) if plan.best else 0.0,
         choice=winner.label,
         choices=(*(_row(one, least) for one in found), *(_row(one, least) for one in tried if one.best is None)),
     )
@@ -223,9 +223,28 @@ def _row(one: _Tried, least: float) -> ChoiceRow:
     )
 
 
-def _baseline(problems: Sequence[Problem]) -> Candidate:
-    served = [chinchilla(problem) for problem in problems]
-    return min(served, key=lambda candidate: (MEMORY in candidate.breaks, candidate.total))
+def _baseline(problems: Sequence[Problem]) -> tuple[Problem, Candidate]:
+    served = [(problem, chinchilla(problem)) for problem in problems]
+    return min(served, key=lambda one: (MEMORY in one[1].breaks, one[1].total))
+
+
+def _beside(plan: Plan, problem: Problem, asked: Problem, baseline: Candidate) -> Plan:
+    """Return the plan of `problem` beside the baseline of another choice, with kappa and advice of that one."""
+    assert plan.best is not None
+    saved = saved_of(plan.best, baseline)
+    kappa = None if plan.kappa is None else kappa_at(asked.cost, baseline)
+    told = advice.of_demand(plan.kappa, plan.savings_fraction)
+    lines = [line for line in plan.warnings if line not in told]
+    # The notes of a problem come last.
+    notes = len(lines) - len(problem.notes)
+    more = [] if is_apart(problem) else advice.of_demand(kappa, saved)
+    return replace(
+        plan,
+        baseline=baseline,
+        kappa=kappa,
+        savings_fraction=saved,
+        warnings=(*lines[:notes], *more, *lines[notes:]),
+    )
 
 
 def _nothing(tried: Sequence[_Tried], name: str, baseline: Candidate) -> Plan:
@@ -239,4 +258,6 @@ def _nothing(tried: Sequence[_Tried], name: str, baseline: Candidate) -> Plan:
         warnings = ("no plan on any of the choices", *(f"{one.label}: {one.reason}" for one in tried))
         warnings += tried[0].problem.notes
     rows = tuple(_row(one, math.nan) for one in tried)
-    return replace(plan, name=name, baseline=baseline, warnings=warnings, choices=rows)
+    # One choice may do without a law that another asks.
+    effects = {effect.kind: effect for one in reversed(tried) for effect in laws_asked(one.problem)}
+    return replace(plan, name=name, baseline=baseline, warnings=warnings, choices=rows, effects=tuple(effects.values()))

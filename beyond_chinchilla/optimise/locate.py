@@ -16,6 +16,7 @@ from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.plan import Candidate
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.program import LARGEST_GAP
+from beyond_chinchilla.posynomial import Posynomial
 
 METHODS = ("auto", "universal", "elementwise", "gp", "direct")
 # What is in the machine, whoever ignores the limits of a service.
@@ -307,7 +308,7 @@ def chinchilla(problem: Problem, values: Mapping[str, float] | None = None) -> C
     """
     if problem.is_extended:
         from beyond_chinchilla.optimise.past import extended
-        from beyond_chinchilla.optimise.past.held import held
+        from beyond_chinchilla.optimise.past.held import held, plain
 
         found = extended.compute_optimal(problem, locate, values or {})
         asked = extended.asked_of(problem, found) if found.found else None
@@ -316,8 +317,7 @@ def chinchilla(problem: Problem, values: Mapping[str, float] | None = None) -> C
             best = assess(asked, N, D, run_at_best(asked, N, D, limited=False))
             return replace(best, breaks=tuple(label for label in best.breaks if label not in found.held))
         ends = {lever.kind: lever.high for lever in problem.levers if lever.variable}
-        problem = held(replace(problem, repetition=None), ends) or problem
-        problem = replace(problem, levers=(), repetition=None)
+        problem = plain(held(replace(problem, repetition=None), ends) or problem)
     point = problem.law.compute_optimal(loss=problem.target_loss)
     N, D = float(point.params), float(point.tokens)
     return assess(problem, N, D, run_at_best(problem, N, D, limited=False))
@@ -329,3 +329,12 @@ def kappa_of(problem: Problem) -> float | None:
         return None
     point = problem.law.compute_optimal(loss=problem.target_loss)
     return problem.spend_ratio({"params": math.log(point.params), "tokens": math.log(point.tokens)})
+
+
+def kappa_at(cost: Posynomial, baseline: Candidate) -> float | None:
+    """Return serving over training spend as the bill of a baseline has it, by what drives the terms of `cost`."""
+    drivers = {term.label: term.drivers for term in cost.terms}
+    # What serves by month stands in the bill alone, and always has the demand for a driver.
+    served = sum(value for label, value in baseline.terms.items() if "demand" in drivers.get(label, ("demand",)))
+    trained = sum(value for label, value in baseline.terms.items() if "training_price" in drivers.get(label, ()))
+    return served / trained if trained else None

@@ -147,8 +147,8 @@ class Plan:
     launch : Launch or None
         When serving starts, where that follows from the training.
     effects : tuple of Effect
-        What laws past Chinchilla say of the plan. Its `law` is the plain one that they extend; ``settled.law`` the one
-        that they leave where the plan lies.
+        What laws past Chinchilla say of the plan; without one, which were asked. The plan's `law` is the plain one that
+        they extend; ``settled.law`` the one that they leave where the plan lies.
     settled : Problem or None
         Under such laws: the ordinary problem whose optimum the plan is, for who continues from it.
     """

@@ -26,6 +26,7 @@ from beyond_chinchilla.optimise.locate import (
     total_params,
 )
 from beyond_chinchilla.optimise.located import Located
+from beyond_chinchilla.optimise.past.effect import laws_asked
 from beyond_chinchilla.optimise.plan import Candidate, Plan
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.optimise.program import prove
@@ -131,6 +132,7 @@ def infeasible(problem: Problem, method: str, why: Conflict | None = None) -> Pl
         baseline=chinchilla(problem),
         warnings=(*reasons, *problem.notes),
         conflict=why,
+        effects=laws_asked(problem),
     )
 
 

@@ -18,6 +18,8 @@ _NUMBER = re.compile(r"\d[\d.,]*\w*")
 _MOST_ALIKE = 7
 # What the search of a law past Chinchilla goes over, by the kind of its effect; None where its first figure says it.
 _SEARCHED = {"quantisation": "the loss that rounding adds", "shape": "aspect ratios", "thinking": None}
+# What is the plan's own for all sizes of its flat range; others may do with more or less of it.
+_HELD = {"shape": " in this shape", "thinking": " with as much thinking"}
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ def drivers(plan: Plan) -> list[str]:
     lines.append(f"{plan.objective.capitalize()} moves with {shares}.")
     if plan.one_percent_range:
         low, high = plan.one_percent_range
-        lines.append(f"Any size from {format_number(low)} to {format_number(high)} costs at most 1% more.")
+        held = "".join(_HELD.get(effect.kind, "") for effect in plan.effects)
+        lines.append(f"Any size from {format_number(low)} to {format_number(high)} costs at most 1% more{held}.")
     return lines
 
 

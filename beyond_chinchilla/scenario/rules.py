@@ -150,6 +150,9 @@ def _serving(serving: Serving, sections: Mapping[str, Any]) -> Found:
         elif len(serving.precisions) > 1 and sections["quantisation"] is None:
             message = f"{one_alone('precision', len(serving.precisions))}, or give quantisation: kumar-2024"
             found.append((("serving",), message))
+        elif len(serving.precisions) > 1 and sections["start_from"] is not None:
+            message = "lists several for quantisation to choose from, which start_from does not do; give one precision "
+            found.append((("serving", "precision"), f"{message}and leave quantisation out, or leave start_from out"))
         if limits is not None and limits.time_to_first_token is not None:
             found.append((("limits", "time_to_first_token"), _NEEDS_CODESIGN))
         return found

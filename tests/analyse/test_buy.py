@@ -61,7 +61,7 @@ def test_at_the_break_even_building_and_buying_cost_the_same():
     assert below[0] > below[1]
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(share=st.floats(0.02, 0.5), start=st.sampled_from([1e-2, 1.0, 50.0]))
 def test_break_even_does_not_depend_on_where_the_search_starts(share: float, start: float):
     asked = fixed(buy={"input": share, "output": 4 * share}, discounting=None)
@@ -132,6 +132,7 @@ def test_an_open_model_keeps_the_latency_and_says_so_if_it_cannot():
         offer(deploy(large, bc.solve(large)))
 
 
+@pytest.mark.own_step
 def test_an_open_model_needs_gpus_for_the_demand_as_it_is_but_not_for_any_other():
     few = {"gpus": {"max": 60}}
     asked = scenario(buy={"model": "llama-2-13b"}, limits=few, demand=SMALL)

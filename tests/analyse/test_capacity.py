@@ -39,7 +39,7 @@ def test_present_values_add_up_to_the_total(solved):
     adds_up(capacity(*solved()))
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(
     rate=st.sampled_from(["0%", "8%", "40%"]),
     timing=st.sampled_from(["mid", "end"]),

@@ -72,7 +72,7 @@ def _falls(values: list[float]) -> bool:
 
 
 @given(problems(), log_floats(1.5, 10.0))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_better_models_cost_more(problem: Problem, span: float) -> None:
     size = float(problem.law.compute_optimal(loss=problem.target_loss).params)
     points = trace(problem, "target", points=5, low=size / span, high=size * span)
@@ -88,7 +88,7 @@ def test_better_models_cost_more(problem: Problem, span: float) -> None:
 
 
 @given(problems())
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_more_demand_means_smaller_models_on_more_tokens(problem: Problem) -> None:
     # Around the demand at which serving costs about what training does
     kappa = solve(problem).kappa
@@ -105,7 +105,7 @@ def test_more_demand_means_smaller_models_on_more_tokens(problem: Problem) -> No
 
 
 @given(problems())
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_more_money_buys_better_models(problem: Problem) -> None:
     points = trace(problem, "budget", points=4)
     best = _bests(points)
@@ -270,7 +270,7 @@ def test_break_even_is_where_the_universal_curve_crosses() -> None:
 
 
 @given(problems())
-@settings(max_examples=8)
+@settings(max_examples=6)
 def test_at_break_even_the_plan_saves_that_much(problem: Problem) -> None:
     for fraction, factor in break_even(problem, (0.001, 0.3)):
         if factor is None:

@@ -131,7 +131,10 @@ def test_the_chance_of_missing_is_that_of_a_lower_loss() -> None:
 # Coverage
 
 
-@pytest.mark.parametrize(("count", "samples"), [(10, 0), (30, 0), (30, 100)])
+@pytest.mark.parametrize(
+    ("count", "samples"),
+    [(10, 0), pytest.param(30, 0, marks=pytest.mark.own_step), pytest.param(30, 100, marks=pytest.mark.own_step)],
+)
 def test_a_new_model_needs_a_loss_within_the_interval_as_often_as_it_says(count: int, samples: int) -> None:
     """Fit to models of a known map, and ask which loss a new one needs: in 8 of 10 cases one of the interval."""
     true, scatter, wanted = DownstreamMap(epsilon=0.86, k=2.2, gamma=0.72), 0.004, 0.52

@@ -92,7 +92,7 @@ def test_a_law_goes_into_a_scenario(good, tmp_path):
 
 
 def test_json_holds_samples_and_no_path_and_is_the_same_for_a_seed(good, tmp_path):
-    args = (good, "--bootstraps", 50, "--format", "json")
+    args = (good, "--bootstraps", 20, "--format", "json")
     text = run(*args).stdout
     assert text == run(*args).stdout
     assert text != run(*args, "--seed", 1).stdout
@@ -102,7 +102,7 @@ def test_json_holds_samples_and_no_path_and_is_the_same_for_a_seed(good, tmp_pat
     assert record["verdict"]["word"] == "good"
     assert record["bootstrap"]["seed"] == 0
     samples = np.array(record["bootstrap"]["parameters"])
-    assert samples.shape == (50, 5)
+    assert samples.shape == (20, 5)
     assert np.cov(samples, rowvar=False) == pytest.approx(
         np.array(record["bootstrap"]["covariance"]["values"]), rel=1e-6, abs=1e-12
     )
@@ -209,6 +209,7 @@ def test_chinchillas_240_points_make_a_law(bc_data, tmp_path):
     assert bc.solve(bc.load(str(tmp_path / "plan.yaml"))).best is not None
 
 
+@pytest.mark.own_step
 def test_the_ablation_of_sardana(bc_data):
     runs = bc_data / "sardana_mpt_47runs.csv"
     rows = json.loads(run(runs, "--by-max-tokens-per-param", "100,250,500,10000", "--format", "json").stdout)["laws"]

@@ -62,6 +62,7 @@ def test_every_layout_imports_to_the_same_scenario(tmp_path, reference, layout):
     assert same(found, reference)
 
 
+@pytest.mark.own_step
 @pytest.mark.parametrize("kind", ["ods", "xls"])
 def test_books_that_libreoffice_wrote_import_to_the_same_scenario(tmp_path, reference, kind):
     found, _ = imported(convert(make_book(tmp_path / "book.xlsx"), kind, tmp_path), tmp_path)

@@ -12,12 +12,13 @@ from typing import Any
 
 import command_line
 import pytest
+import shipped
 from command_line import run
+from shipped import SCENARIOS, slowest_apart
 
 import beyond_chinchilla as bc
 
 REPOSITORY = Path(__file__).parents[2]
-SCENARIOS = sorted((REPOSITORY / "scenarios").glob("*.yaml"))
 SCENARIO = str(REPOSITORY / "scenarios" / "1B-requests.yaml")
 FLOPS = str(REPOSITORY / "scenarios" / "flops-13B-2T-tokens.yaml")
 CONFLICT = ("--set", "limits={params: {max: 8B}, tokens: {max: 1T}}")
@@ -174,10 +175,10 @@ def test_a_ceiling_that_is_no_posynomial_is_one_line():
 # Verify
 
 
-PLAIN = [path for path in SCENARIOS if bc.load(path).to_dict()["objective"] != "loss"]
+PLAIN = [path for path in SCENARIOS if shipped.scenario(path).to_dict()["objective"] != "loss"]
 
 
-@pytest.mark.parametrize("path", PLAIN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", slowest_apart(PLAIN))
 def test_every_method_agrees_on_every_scenario(path: Path):
     found = as_json(str(path), "--verify")
     differences = found["verification"]

@@ -41,6 +41,7 @@ def resampled(fit):
     return bootstrap(fit, samples=300, seed=5)
 
 
+@pytest.mark.own_step
 def test_standard_errors_of_the_240_points_are_besiroglus(bc_data):
     with (bc_data / "epoch_chinchilla_svg_extracted_data.csv").open() as file:
         rows = [[float(row[key]) for key in ("Model Size", "Training FLOP", "loss")] for row in csv.DictReader(file)]

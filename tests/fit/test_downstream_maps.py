@@ -102,6 +102,7 @@ def test_no_epsilon_is_above_one() -> None:
     assert float(found.error(2.0)) == pytest.approx(1.2 - 2.0 * math.exp(-1.0), abs=0.03)
 
 
+@pytest.mark.own_step
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     inside = {"epsilon": 0, "k": 0, "gamma": 0}
     for seed in range(30):

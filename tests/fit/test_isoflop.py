@@ -130,7 +130,7 @@ def test_given_budgets_replace_the_grouping():
         fit_isoflop(N, off, loss)
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 def test_intervals_cover_the_truth():
     hits = 0
     for seed in range(400):

@@ -117,6 +117,7 @@ def test_noise_free_runs_give_the_law_back():
     assert fit.reached >= 3
 
 
+@pytest.mark.own_step
 def test_standard_errors_tell_the_spread():
     rng = np.random.default_rng(4)
     fits = [fit_kaplan(N, D, LAW.loss(N, D) * np.exp(0.005 * rng.normal(size=N.size))) for _ in range(60)]

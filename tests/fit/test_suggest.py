@@ -68,6 +68,7 @@ def found(fit):
 # What it promises
 
 
+@pytest.mark.own_step
 def test_refits_of_simulated_runs_spread_as_promised(found):
     # A standard deviation over 100 refits is known to 7%. The promise is local to one fit of noisy losses, whose
     # law is not the true one: that moves it by as much again. Twice both is a quarter.

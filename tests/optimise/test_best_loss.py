@@ -67,7 +67,7 @@ def _affordable(problem: Problem, N: np.ndarray, budget: float) -> np.ndarray:
 
 
 @given(st.one_of(problems(), general_problems(least=0.0)), log_floats(0.3, 3.0))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_the_least_cost_of_the_best_loss_is_the_budget(problem: Problem, share: float) -> None:
     budget = share * _price_of(problem)
     plan = solve_loss(_with(problem, budget))
@@ -85,7 +85,7 @@ def test_the_least_cost_of_the_best_loss_is_the_budget(problem: Problem, share: 
 
 
 @given(problems(), log_floats(0.3, 3.0))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_no_other_way_to_spend_the_money_is_better(problem: Problem, share: float) -> None:
     budget = share * _price_of(problem)
     best = _best(solve_loss(_with(problem, budget)))
@@ -100,7 +100,7 @@ def test_no_other_way_to_spend_the_money_is_better(problem: Problem, share: floa
 
 
 @given(problems(), log_floats(1.0001, 100.0))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_more_money_is_never_worse(problem: Problem, more: float) -> None:
     budget = _price_of(problem)
     before, after = (_loss(_with(problem, money)) for money in (budget, budget * more))
@@ -248,7 +248,7 @@ def test_a_method_cannot_be_forced() -> None:
 
 
 @given(problems(), log_floats(0.1, 10.0))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_the_baseline_is_the_chinchilla_model_that_the_money_trains_and_serves(problem: Problem, share: float) -> None:
     budget = share * _price_of(problem)
     plan = solve_loss(_with(problem, budget))

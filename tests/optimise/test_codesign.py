@@ -62,7 +62,7 @@ def _least(problem: Problem, method: str = "auto") -> float:
 
 
 @given(designs())
-@settings(max_examples=10)
+@settings(max_examples=7)
 def test_the_program_and_the_direct_search_agree_in_cost(problem: Problem) -> None:
     program, direct = _least(problem), _least(problem, "direct")
     assert math.isfinite(program) == math.isfinite(direct)
@@ -71,7 +71,7 @@ def test_the_program_and_the_direct_search_agree_in_cost(problem: Problem) -> No
 
 
 @given(designs())
-@settings(max_examples=10)
+@settings(max_examples=7)
 def test_every_plan_is_proved_keeps_its_limits_and_pays_what_the_bill_says(problem: Problem) -> None:
     plan = solve(problem)
     if plan.best is None:
@@ -297,7 +297,7 @@ def test_a_budget_knows_the_serving_bill_and_its_shift(committed: float) -> None
 
 
 @given(designs(most_latency=40.0), st.floats(1.01, 5.0))
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_looser_latency_is_never_dearer_and_a_longer_context_never_cheaper(problem: Problem, factor: float) -> None:
     bill = problem.bill
     assert isinstance(bill, FakeBill)
@@ -524,7 +524,7 @@ def test_newtons_method_needs_no_cvxpy() -> None:
 
 
 @given(designs())
-@settings(max_examples=10)
+@settings(max_examples=7)
 def test_newtons_method_and_cvxpy_agree(problem: Problem) -> None:
     own, other = locate(problem), locate(problem, "gp")
     assert own.found == other.found

@@ -61,7 +61,7 @@ infeasible = limited_problems(st.one_of(problems(), general_problems(least=0.0))
 
 
 @given(infeasible)
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_the_smallest_conflict_conflicts_and_no_member_is_idle(problem: Problem) -> None:
     assume(not feasible(problem))
     limits = smallest_conflict(problem, feasible)
@@ -143,7 +143,7 @@ def _check_reliefs(problem: Problem, why: Conflict) -> None:
 
 
 @given(infeasible)
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_relieving_a_named_limit_makes_room_and_a_hair_less_does_not(problem: Problem) -> None:
     assume(not feasible(problem))
     why = _explained(problem)
@@ -190,7 +190,7 @@ _AMOUNT = re.compile(r"from (?P<was>\S+) (?P<unit>.+) to (?P<now>\S+) (?P=unit)$
 
 
 @given(limited_problems(problems(), slack=(0.02, 1.2)))
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_the_figure_in_the_sentence_is_itself_enough(problem: Problem) -> None:
     # Money is printed with its sign before it, and read by its own test.
     assume(not feasible(problem))
@@ -273,7 +273,7 @@ def test_limits_that_exclude_each_other_in_words() -> None:
 
 
 @given(infeasible)
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_at_the_least_loss_there_is_a_plan_and_below_it_there_is_none(problem: Problem) -> None:
     assume(not feasible(problem))
     least = least_loss(problem, feasible)

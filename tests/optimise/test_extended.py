@@ -3,12 +3,14 @@
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import beyond_chinchilla as bc
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws import catalogue
 from beyond_chinchilla.laws.precision import Quantisation
@@ -248,6 +250,25 @@ def test_levers_join_in_any_number():
         assert solve(replace(problem, levers=rest)).best.total < both
     on_little_data = replace(problem, repetition=published("muennighoff-2023", unique_tokens=3e11))
     assert solve(on_little_data).best.total > both
+
+
+@pytest.mark.own_step
+def test_a_whole_number_under_limited_data_is_held_where_tangents_do_not_settle():
+    """Beside repeated tokens and rounded weights, one tangent after the other asks for 6, 7 or 8 samples, for ever."""
+    path = Path(__file__).parents[2] / "scenarios" / "thinking.yaml"
+    asked = bc.load(path, ["quantisation=kumar-2024"]).to_problem()
+    asked = replace(asked, repetition=published("muennighoff-2023", unique_tokens=5e11))
+    rounding, samples = asked.levers
+
+    def total(low: float, high: float) -> float:
+        plan = solve(replace(asked, levers=(rounding, replace(samples, low=low, high=high))))
+        assert plan.best is not None
+        assert max(plan.duality_gap, plan.kkt_residual) < 1e-9
+        return plan.best.total
+
+    fewer, seven, more = (total(number, number) for number in (6.0, 7.0, 8.0))
+    assert seven < min(fewer, more)
+    assert total(1.0, 64.0) == pytest.approx(seven, rel=1e-10)
 
 
 def test_other_forms_of_law_take_no_extension():

@@ -43,7 +43,7 @@ def problem_of(law: LossLaw, shape: Shape, demand: float, layer: float, tight: f
     return Problem(law=law, target_loss=target, cost=cost, flops=cost, levers=(shape,), limits=(within,))
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     laws(), floats(0.3, 2.0), log_floats(3e-3, 0.3), log_floats(1e-10, 1e-4), log_floats(1e-2, 1.0), floats(0.6, 1.2)
 )

@@ -21,6 +21,7 @@ from beyond_chinchilla.cli.answers import Answer, opinions_of, plan_of
 from beyond_chinchilla.cli.main import cli
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.whole_law import WholeLaw
+from beyond_chinchilla.optimise.past.effect import laws_asked
 from beyond_chinchilla.optimise.solver import solve
 from beyond_chinchilla.report import assumptions, rows
 from beyond_chinchilla.report.html import what_if
@@ -211,3 +212,24 @@ def test_a_target_out_of_reach_of_the_data_is_infeasible_and_says_so():
     plan = solve(replace(problem, target_loss=0.5 * (least + problem.law.E)))
     assert plan.status == "infeasible"
     assert plan.warnings[0].startswith(f"1.00T unique tokens reach loss {least:.4f} at best")
+    assert plan.to_dict()["effects"] == {"repetition": {"law": "muennighoff-2023"}}
+
+
+@each
+def test_what_is_asked_is_known_without_a_plan(name: str):
+    answer = answered(name)
+    asked = laws_asked(answer.problem)
+    assert [(law.kind, law.name, law.source) for law in asked] == [
+        (effect.kind, effect.name, effect.source) for effect in answer.plan.effects
+    ]
+    assert all(law.to_dict() == {"law": law.name} for law in asked)
+
+
+@pytest.mark.parametrize("name", ["data", "quantisation"])
+def test_a_page_without_a_plan_names_every_law_that_was_asked(name: str):
+    """One problem alone, and choices of which the first asks no law of precision."""
+    plan = plan_of(Scenario.from_dict({**TREES[name], "limits": {"total_cost": {"max": "1 USD"}}})).plan
+    assert plan.best is None
+    assert f"| {LAWS[name]} | target loss" in rows.subtitle(plan)
+    kind = {"data": "repetition"}.get(name, name)
+    assert plan.to_dict()["effects"] == {kind: {"law": LAWS[name].split()[-1]}}

@@ -306,6 +306,23 @@ def test_a_page_says_what_repeats_are_worth() -> None:
     assert "At $0.100 per million it pays up to" in page_of(COST, training=paid)
 
 
+def test_a_page_says_what_more_data_is_worth_to_who_repeats_none() -> None:
+    """A limit of one epoch binds: the elasticity of the unique tokens is not that of tokens without end."""
+    once = {"limits": {"epochs": {"max": 1}}}
+    words = page_of(FLOPS, **once, data={"unique_tokens": "150B"})
+    assert "no token is seen twice. A billion new unique tokens would save" in words
+    words = page_of(COST, **once, data={"unique_tokens": "800B", "price": 99})
+    assert "no token is seen twice. Buying new tokens pays below $" in words
+    assert "repeated" not in words
+    assert "no token is seen twice, and more would save nothing." in page_of(FLOPS, data={"unique_tokens": "100T"})
+    # By finite differences, a limit of one epoch included.
+    problem = Scenario.from_dict(changed(FLOPS, **once, data={"unique_tokens": "150B"})).to_problem()
+    plan = bc.solve(problem)
+    more = bc.solve(with_unique_tokens(problem, 150.001e9))
+    worth = limited_data(problem, plan).worth_per_million
+    assert worth == pytest.approx(total(plan) - total(more), rel=1e-3)
+
+
 def test_json_and_assumptions_carry_the_figures(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(yaml.safe_dump(changed(COST, data={"unique_tokens": "300B", "price": 1})))

@@ -20,6 +20,7 @@ from beyond_chinchilla.laws.precision import precision
 from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.report.past.quantisation import parts
 from beyond_chinchilla.scenario.load import Scenario
+from beyond_chinchilla.units import format_percent
 
 KUMAR = precision("kumar-2024")
 SARDANA = bc.law("sardana-2024")
@@ -57,6 +58,33 @@ def mistake(tree: dict[str, Any] = LIFE, **changes: Any) -> str:
         Scenario.from_dict(changed(tree, **changes))
     (found,) = caught.value.mistakes
     return found.removeprefix("test: ")
+
+
+# What is shown beside the best of several
+
+
+def test_kappa_is_that_of_the_baseline_shown() -> None:
+    """Plan and Chinchilla model need not do best in the same precision."""
+    plan = solved(demand__requests="20B", serving__precision=["bf16", "fp4"])
+    assert plan.kappa is not None
+    bill = plan.baseline.terms
+    assert plan.kappa == pytest.approx((bill["prefill"] + bill["decode"]) / bill["training"], rel=1e-12)
+    rounded, whole = (solved(demand__requests="20B", serving__precision=name) for name in ("fp4", "bf16"))
+    assert plan.choice == "bf16"
+    assert plan.baseline.total == pytest.approx(rounded.baseline.total, rel=1e-12)
+    assert plan.kappa == pytest.approx(rounded.kappa, rel=1e-12)
+    assert whole.kappa is not None
+    assert whole.kappa > 2.0 * plan.kappa
+
+
+def test_advice_on_demand_follows_the_kappa_shown() -> None:
+    for requests, hardly in (("1M", True), ("20B", False)):
+        plan = solved(demand__requests=requests, serving__precision=["bf16", "fp4"])
+        assert plan.kappa is not None
+        assert (plan.kappa < 0.05) == hardly
+        said = [line for line in plan.warnings if "demand hardly matters" in line]
+        assert len(said) == hardly
+        assert all(line.startswith(f"serving is {format_percent(plan.kappa)} of training") for line in said)
 
 
 # Which bits count
@@ -264,6 +292,17 @@ def test_a_page_of_what_is_served_as_trained_says_so() -> None:
     assert block.lines == ["Trained in bf16 and served in bf16: nothing is rounded, and nothing lost."]
 
 
+def test_a_page_says_what_training_in_few_bits_costs() -> None:
+    """Table 2 of Kumar et al. 2024: (1 - e^(-P/2.6745)) (1 - e^(-P/2.2102)) is .6489 at 4 bits, .9968 at 16."""
+    tree = changed(LIFE, training__precision="fp4", training__hardware="b200-sxm", serving__precision="fp4")
+    scenario = Scenario.from_dict(tree)
+    (block,), _ = parts(scenario, scenario.to_problem(), bc.solve(scenario))
+    assert block.lines == [
+        "Trained in fp4, each parameter counts for 65.1% of one.",
+        "Trained in fp4 and served in fp4: nothing is rounded after training.",
+    ]
+
+
 def test_the_command_shows_choices_and_penalty(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(yaml.safe_dump(changed(LIFE, serving__precision=["int8", "fp4"])), encoding="utf-8")
@@ -302,6 +341,10 @@ def test_the_precision_of_a_label(label: str, expected: str | None) -> None:
         (
             {"serving__precision": ["fp8", "fp4"], "quantisation": None},
             "serving: precision lists 2; one alone goes with prefill_mfu and decode_mfu (leave both out to choose), or",
+        ),
+        (
+            {"serving__precision": ["fp8", "fp4"], "start_from": {"params": "7B", "tokens": "1T"}},
+            "serving.precision: lists several for quantisation to choose from, which start_from does not do; give one",
         ),
         ({"law": "kaplan-2020"}, "law kaplan-2020: precision moves the terms of E + A N^-alpha + B D^-beta"),
     ],

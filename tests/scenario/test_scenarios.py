@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import shipped
 from click.testing import CliRunner
-from shipped import SCENARIOS, each_scenario
+from shipped import SCENARIOS, each_scenario, slowest_apart
 
 import beyond_chinchilla as bc
 from beyond_chinchilla.cli.main import cli
@@ -192,7 +192,7 @@ def extra_keys(path: Path) -> set[str]:
     return keys
 
 
-@each_scenario
+@pytest.mark.parametrize("path", slowest_apart(SCENARIOS))
 def test_the_json_of_a_scenario_has_the_promised_keys(path: Path):
     found = json.loads(CliRunner().invoke(cli, [str(path), "--format", "json"]).stdout)
     assert set(found) == PLAN_KEYS | {"law_disagreement"} | extra_keys(path)
@@ -217,10 +217,14 @@ def test_the_json_of_a_scenario_has_the_promised_keys(path: Path):
     assert [set(term) for term in found["plan"]["terms"]] == [{"label", "value"}] * len(found["plan"]["terms"])
 
 
+# Of the others each is asked alone.
+QUICK = [path for path in SCENARIOS if not shipped.scenario(path).file.demand.by_month]
+
+
 def test_the_json_of_several_scenarios_is_a_list_of_plans():
-    found = json.loads(CliRunner().invoke(cli, [*map(str, SCENARIOS), "--format", "json"]).stdout)
-    assert [set(plan) for plan in found] == [PLAN_KEYS | extra_keys(path) for path in SCENARIOS]
-    assert [plan["scenario"] for plan in found] == [shipped.scenario(path).name for path in SCENARIOS]
+    found = json.loads(CliRunner().invoke(cli, [*map(str, QUICK), "--format", "json"]).stdout)
+    assert [set(plan) for plan in found] == [PLAN_KEYS | extra_keys(path) for path in QUICK]
+    assert [plan["scenario"] for plan in found] == [shipped.scenario(path).name for path in QUICK]
 
 
 @pytest.fixture
@@ -243,6 +247,33 @@ def test_the_other_targets_of_the_template_load_without_their_comment_sign(templ
     assert f"  # {hint}" in text
     template.write_text(text.replace("  chinchilla: 30B", "").replace(f"  # {hint}", f"  {hint}"), encoding="utf-8")
     assert bc.load(template).to_dict()["target"].keys() == {hint.split(":")[0]}
+
+
+@pytest.mark.parametrize(
+    ("hints", "kinds"),
+    [
+        (["data: {unique_tokens: 1.5T}"], ["repetition"]),
+        (["quantisation: kumar-2024"], ["quantisation"]),
+        (["shape: bian-2025"], ["shape"]),
+        (["thinking: {G: 0.02, g: 0.3, samples: {max: 64}}"], ["thinking"]),
+        (["experts: [1, 8, 32]", "law: ludziejewski-2025"], ["experts"]),
+        (["score: 50%", "suite: gadre-17"], []),
+    ],
+)
+def test_the_laws_of_the_template_load_without_their_comment_sign(template: Path, hints: list[str], kinds: list[str]):
+    text = template.read_text(encoding="utf-8")
+    for hint in hints:
+        if hint.startswith("law"):
+            # As the hint of the line says.
+            assert f"`{hint}`" in text
+            text = text.replace("law: sardana-2024", hint)
+            continue
+        assert text.count(f"# {hint}") == 1
+        text = text.replace(f"# {hint}", hint)
+    template.write_text(text.replace("chinchilla: 30B", "") if "score: 50%" in hints else text, encoding="utf-8")
+    plan = bc.solve(bc.load(template))
+    assert plan.best is not None
+    assert [effect.kind for effect in plan.effects] == kinds
 
 
 def test_the_prices_of_the_template_load_without_their_comment_sign(template: Path):

@@ -22,6 +22,7 @@ from beyond_chinchilla.errors import ScenarioError
 from beyond_chinchilla.laws import shape as shapes
 from beyond_chinchilla.optimise.plan import Plan
 from beyond_chinchilla.report.past.shape import assumptions, parts
+from beyond_chinchilla.report.rows import drivers
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.scenario.past.laws import law_of_file, target_law_of
 
@@ -317,6 +318,17 @@ def test_no_plan_names_the_latency() -> None:
     assert any("time_per_output_token max and target cannot hold together" in line for line in plan.warnings)
 
 
+@pytest.mark.parametrize("limits", [None, LIFE["limits"]])
+def test_a_shape_in_which_nothing_reaches_the_target_has_no_plan(limits: dict[str, Any] | None) -> None:
+    tree = changed(LIFE, shape={"law": "bian-2025", "aspect": 1e6}, limits=limits)
+    problem = Scenario.from_dict(tree).to_problem()
+    plan = bc.solve(problem)
+    assert (plan.status, plan.best) == ("infeasible", None)
+    # The Chinchilla model beside it is that of the plain law.
+    plain = problem.law.compute_optimal(loss=problem.target_loss)
+    assert (plan.baseline.params, plan.baseline.tokens) == pytest.approx((float(plain.params), float(plain.tokens)))
+
+
 def test_it_comes_back_from_a_dict() -> None:
     scenario = Scenario.from_dict(LIFE)
     assert Scenario.from_dict(scenario.to_dict()).file == scenario.file
@@ -351,6 +363,20 @@ def test_the_page_compares_shapes_and_prices_speed() -> None:
     assert len(block.cells) == 3
     assert all(len(cells) == len(block.heads) for cells in block.cells)
     json.dumps(record, allow_nan=False)
+
+
+def test_the_flat_range_is_said_to_be_of_one_shape() -> None:
+    """Larger models do in wider shapes: 5.2B costs within 1% of the plan there, and breaks the limit in its shape."""
+    plan = solved()
+    assert plan.best is not None
+    assert plan.one_percent_range is not None
+    assert plan.one_percent_range[1] == pytest.approx(plan.best.params)
+    larger = solved(limits={**LIFE["limits"], "params": {"min": "5.2B"}})
+    assert total(larger) < 1.01 * total(plan)
+    assert aspect(larger) > aspect(plan)
+    assert any(
+        line.startswith("Any size from 4.63B to 4.75B costs at most 1% more in this shape") for line in drivers(plan)
+    )
 
 
 def test_a_shape_that_keeps_the_limits_at_no_size_has_no_plan() -> None:

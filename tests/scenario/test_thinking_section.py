@@ -293,7 +293,7 @@ def test_a_target_beyond_one_sample_says_so() -> None:
     plan = bc.solve(asked)
     (block,), record = parts(asked, asked.to_problem(), plan)
     assert record["thinking"]["without"]["total"] is None
-    assert any("With one sample the target is out of reach: it leaves a loss of 0.17" in line for line in block.lines)
+    assert any("With one sample there is no plan: it leaves a loss of 0.17" in line for line in block.lines)
     assert block.cells[0][-1] == "out of reach"
 
 
@@ -409,3 +409,11 @@ def test_slips_are_told_with_a_way_out(changes: dict[str, Any], said: str) -> No
     with pytest.raises(ScenarioError) as caught:
         Scenario.from_dict(tree)
     assert said in "\n".join(caught.value.mistakes)
+
+
+@pytest.mark.parametrize("other", ["shape=bian-2025", "quantisation=kumar-2024"])
+def test_a_number_is_held_where_two_other_laws_are_searched(other: str):
+    path = Path(__file__).parents[2] / "scenarios" / "thinking.yaml"
+    with pytest.raises(ScenarioError, match=r"thinking\.samples: is not chosen beside data and .*write samples: 4"):
+        bc.load(path, [other, "data.unique_tokens=500B"])
+    bc.load(path, [other, "data.unique_tokens=500B", "thinking.samples=4"])

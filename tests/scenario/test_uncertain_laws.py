@@ -110,7 +110,7 @@ def test_the_covariance_is_symmetric_and_possible():
         catalogue.covariance("besiroglu-2025")
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 def test_the_covariance_is_what_our_fit_finds_on_the_240_points(bc_data, tmp_path: Path):
     runs = bc_data / "epoch_chinchilla_svg_extracted_data.csv"
     command = ["fit", str(runs), "--drop-highest-loss", "5", "--bootstraps", "4000", "--seed", "0"]

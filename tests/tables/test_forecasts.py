@@ -40,6 +40,7 @@ def test_every_layout_is_the_same_forecast(tmp_path, layout):
     assert forecast.start == "2027-01"
 
 
+@pytest.mark.own_step
 @pytest.mark.parametrize("kind", ["ods", "xls"])
 def test_libreoffice_writes_it_and_it_reads_alike(tmp_path, kind):
     ours = read_forecast(make_book(tmp_path / "book.xlsx"))

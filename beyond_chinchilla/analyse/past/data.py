@@ -15,6 +15,8 @@ from beyond_chinchilla.optimise.solver import solve
 _KIND = "repetition"
 _LIMIT = "epochs"
 _MILLION = 1e6
+# An elasticity of less is a rounding error of none.
+_NO_EFFECT = 1e-12
 # How near, in logarithms, the tokens to buy are found.
 _NEAR = 1e-4
 
@@ -67,7 +69,7 @@ class LimitedData:
         Of the plan.
     worth_per_million : float
         What a million new unique tokens would save [unit of the bill], or take from the loss of a plan of least loss
-        [nats/token]; 0 where every token is seen once.
+        [nats/token]; 0 where every token is seen once, and nothing holds the plan back from more.
     all_new : AllNew or None
         None where there is no such plan.
     purchase : Purchase or None
@@ -117,9 +119,10 @@ def worth_per_million(plan: Plan) -> float:
     assert plan.best is not None
     effect = next(effect for effect in plan.effects if effect.kind == _KIND)
     slope = effect.elasticities["unique_tokens"]
+    if slope > -_NO_EFFECT:
+        return 0.0
     total = plan.best.loss if plan.objective == "loss" else plan.best.total
-    # A rounding error of no effect is none.
-    return max(-slope, 0.0) * total / effect.figures["unique_tokens"] * _MILLION
+    return -slope * total / effect.figures["unique_tokens"] * _MILLION
 
 
 def purchase(problem: Problem, plan: Plan, price: float) -> Purchase:

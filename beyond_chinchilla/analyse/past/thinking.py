@@ -9,7 +9,7 @@ from typing import Any
 
 from beyond_chinchilla.analyse.deployment import problem_of
 from beyond_chinchilla.analyse.frontier import scale_demand
-from beyond_chinchilla.errors import BeyondChinchillaError
+from beyond_chinchilla.errors import BeyondChinchillaError, SolverError
 from beyond_chinchilla.laws.thinking import Thinking, matched_samples
 from beyond_chinchilla.optimise.locate import assess, locate, log_cost
 from beyond_chinchilla.optimise.plan import Candidate, Plan
@@ -165,6 +165,8 @@ def _once(scenario: Scenario, problem: Problem) -> tuple[Plan | None, str]:
         return None, f"it leaves a loss of {floor:.4g} at any size and data"
     try:
         plan = solve(at(scenario, lever.baseline))
+    except SolverError:
+        return None, "no plan for it passed its proof"
     except BeyondChinchillaError as error:
         return None, str(error).splitlines()[0]
     if plan.best is None:

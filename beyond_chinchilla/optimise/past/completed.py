@@ -9,9 +9,9 @@ from dataclasses import replace
 from beyond_chinchilla.optimise import advice, kkt
 from beyond_chinchilla.optimise.kkt import Certificate
 from beyond_chinchilla.optimise.limits import LimitRow, merged, price
-from beyond_chinchilla.optimise.locate import chinchilla, demand_proof, saved_of
+from beyond_chinchilla.optimise.locate import chinchilla, demand_proof, kappa_at, saved_of
 from beyond_chinchilla.optimise.located import Located
-from beyond_chinchilla.optimise.past.effect import Effect
+from beyond_chinchilla.optimise.past.effect import Effect, is_apart
 from beyond_chinchilla.optimise.past.extended import asked_of
 from beyond_chinchilla.optimise.past.lever_program import joint, values_of
 from beyond_chinchilla.optimise.past.whole_law import loss, one_percent
@@ -64,7 +64,7 @@ def complete(problem: Problem, located: Located, plan: Plan) -> Plan:
         limits=tuple(row for row in rows if row.label not in located.held),
         warnings=(
             *departures(problem, located),
-            *advice.warnings(problem.law, plan.best, located.params, None if _apart(problem) else kappa, saved),
+            *advice.warnings(problem.law, plan.best, located.params, None if is_apart(problem) else kappa, saved),
             *problem.notes,
         ),
         kkt_residual=max(plan.kkt_residual, proof.kkt_residual) if proof else plan.kkt_residual,
@@ -112,16 +112,7 @@ def _kappa(plan: Plan, located: Located, baseline: Candidate) -> float | None:
     """Return serving over training spend of the baseline, which is not that of the settled problem."""
     if plan.kappa is None or located.settled is None:
         return None
-    drivers = {term.label: term.drivers for term in located.settled.cost.terms}
-    # What serves by month stands in the bill alone, and always has the demand for a driver.
-    served = sum(value for label, value in baseline.terms.items() if "demand" in drivers.get(label, ("demand",)))
-    trained = sum(value for label, value in baseline.terms.items() if "training_price" in drivers.get(label, ()))
-    return served / trained if trained else None
-
-
-def _apart(problem: Problem) -> bool:
-    """Say whether the baseline goes without a lever, so that savings say nothing of planning for demand."""
-    return any(lever.baseline is not None for lever in problem.levers)
+    return kappa_at(located.settled.cost, baseline)
 
 
 def completed_loss(problem: Problem, located: Located, plan: Plan) -> Plan:

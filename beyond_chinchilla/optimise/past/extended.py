@@ -12,12 +12,14 @@ Either way the plan ends as that of an ordinary problem, `Located.settled`, whic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from beyond_chinchilla.errors import InputError, SolverError
+from beyond_chinchilla.laws.lever import Lever
 from beyond_chinchilla.optimise.located import Located
-from beyond_chinchilla.optimise.past.held import NOWHERE, held, settle
+from beyond_chinchilla.optimise.past.held import NOWHERE, held, log_cost_of, settle
 from beyond_chinchilla.optimise.past.lever_program import by_program, guess, joint
 from beyond_chinchilla.optimise.past.lever_search import reach, search
 from beyond_chinchilla.optimise.past.tangents import bend, by_tangents
@@ -59,7 +61,35 @@ def _at_once(problem: Problem, inner: Inner) -> Located:
     if problem.repetition is None:
         return by_program(problem, inner)
     found = by_tangents(problem, inner)
-    return search(problem, problem.levers[0], inner) if found is None else found
+    if found is not None:
+        return found
+    open_ended = [lever for lever in problem.levers if lever.whole and lever.low < lever.high]
+    return _beside_whole(problem, open_ended[0], inner) if open_ended else search(problem, problem.levers[0], inner)
+
+
+def _beside_whole(problem: Problem, lever: Lever, inner: Inner) -> Located:
+    """Return the best plan with a whole number held at one value after the other, downhill from its best on new data.
+
+    Under one tangent law after the other the best whole number may jump for ever; the least cost is convex in its log.
+    """
+    known: dict[float, Located] = {}
+
+    def at(number: float) -> float:
+        """Return ln cost with the number held, in the order of the levers; infinite where there is no plan."""
+        if number not in known:
+            pinned = replace(lever, low=number, high=number)  # type: ignore[type-var]
+            levers = tuple(pinned if one is lever else one for one in problem.levers)
+            known[number] = _at_once(replace(problem, levers=levers), inner)
+        return log_cost_of(known[number]) if known[number].found else math.inf
+
+    start = by_program(replace(problem, repetition=None), inner)
+    if not start.found:
+        return NOWHERE
+    best = start.held[lever.kind]
+    for step in (1.0, -1.0):
+        while lever.low <= best + step <= lever.high and at(best + step) < at(best):
+            best += step
+    return known[best] if math.isfinite(at(best)) else search(problem, problem.levers[0], inner)
 
 
 def has_plan(problem: Problem, inner: Inner) -> bool:

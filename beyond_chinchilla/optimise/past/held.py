@@ -29,13 +29,23 @@ def held(problem: Problem, values: Mapping[str, float]) -> Problem | None:
         law = lever.held(law, value)
     if problem.target_loss <= law.E:
         return None
+    levers = tuple(lever for lever in problem.levers if lever.kind not in values)
+    return _numbers_held(replace(problem, law=law, levers=levers, limits=limits), numbers)
+
+
+def plain(problem: Problem) -> Problem:
+    """Return the problem of the plain law alone, the numbers of its levers at their upper ends in bill and limits."""
+    ends = {lever.variable: lever.high for lever in problem.levers if lever.variable}
+    return _numbers_held(replace(problem, levers=(), repetition=None), ends)
+
+
+def _numbers_held(problem: Problem, numbers: Mapping[str, float]) -> Problem:
+    """Return the problem with variables of its bill and its limits held, whatever its law says of them."""
     return replace(
         problem,
-        law=law,
-        levers=tuple(lever for lever in problem.levers if lever.kind not in values),
         cost=problem.cost.hold(numbers),
         flops=problem.flops.hold(numbers),
-        limits=tuple(replace(limit, quantity=limit.quantity.hold(numbers)) for limit in limits),
+        limits=tuple(replace(limit, quantity=limit.quantity.hold(numbers)) for limit in problem.limits),
         relations=tuple(relation.hold(numbers) for relation in problem.relations),
         nominal_cost=None if problem.nominal_cost is None else problem.nominal_cost.hold(numbers),
         bill=problem.bill.hold(numbers) if problem.bill is not None and numbers else problem.bill,

@@ -61,7 +61,12 @@ def _lines(found: LimitedData, plan: Plan) -> Iterator[str]:
     assert best is not None
     unique, tokens = format_number(found.unique_tokens), format_number(best.tokens)
     if found.epochs <= 1.0 + _SAME:
-        yield f"{tokens} of {unique} unique tokens are used: no token is seen twice, and more would save nothing."
+        # A limit on epochs may hold back who repeats nothing, and so may a model larger than the data can fill.
+        held_back = found.worth_per_million > 0.0
+        more = "" if held_back else ", and more would save nothing"
+        yield f"{tokens} of {unique} unique tokens are used: no token is seen twice{more}."
+        if held_back:
+            yield from _worth(found, plan)
         return
     yield (
         f"{tokens} tokens are {found.epochs:.2f} epochs of {unique} unique ones, worth "
@@ -103,7 +108,8 @@ def _worth(found: LimitedData, plan: Plan) -> Iterator[str]:
         yield f"A billion new unique tokens would save {format_amount(billion, best.unit)}."
         return
     worth = format_money(found.worth_per_million)
-    yield f"Buying new tokens pays below {worth} per million; dearer ones are better repeated."
+    dearer = "; dearer ones are better repeated" if found.epochs > 1.0 + _SAME else ""
+    yield f"Buying new tokens pays below {worth} per million{dearer}."
     bought = found.purchase
     if bought is None:
         return

@@ -26,12 +26,13 @@ _SAME = 1e-9
 def parts(scenario: Scenario, problem: Problem, plan: Plan) -> Parts:
     """Return what rounding costs the plan, beside the other precisions that it could be served in."""
     from beyond_chinchilla.analyse.past.quantisation import rounding
+    from beyond_chinchilla.scenario.past.quantisation import trained_share
 
     found = rounding(scenario, problem, plan)
-    return [_block(found, plan)], {"quantisation": found.to_dict()}
+    return [_block(found, plan, trained_share(scenario.file))], {"quantisation": found.to_dict()}
 
 
-def _block(found: Rounding, plan: Plan) -> Block:
+def _block(found: Rounding, plan: Plan, share: float) -> Block:
     best = plan.best
     assert best is not None
     by_loss = plan.objective == "loss"
@@ -48,7 +49,7 @@ def _block(found: Rounding, plan: Plan) -> Block:
         for row in found.precisions
     ]
     heads = ["served in", "bits", "params", "tokens", "rounding adds", "loss" if by_loss else "total", ""]
-    lines = [_of_plan(found), *_of_cost(found, best.unit, by_loss=by_loss), *_of_others(found, best.tokens)]
+    lines = [*_of_plan(found, share), *_of_cost(found, best.unit, by_loss=by_loss), *_of_others(found, best.tokens)]
     return Block("Precision", heads, cells, lines, frozenset({0, 6}))
 
 
@@ -60,10 +61,14 @@ def _more(fraction: float) -> str:
     return "" if abs(fraction) < _SAME else ("+" if fraction > 0.0 else "") + format_percent(fraction)
 
 
-def _of_plan(found: Rounding) -> str:
-    if not found.loss:
-        return f"Trained in {found.trained} and served in {found.served}: nothing is rounded, and nothing lost."
-    return f"Rounding weights to {found.bits:g} bits adds {nats(found.loss)} nats to the loss of this plan."
+def _of_plan(found: Rounding, share: float) -> Iterator[str]:
+    if share < 1.0:
+        yield f"Trained in {found.trained}, each parameter counts for {format_percent(share)} of one."
+    if found.loss:
+        yield f"Rounding weights to {found.bits:g} bits adds {nats(found.loss)} nats to the loss of this plan."
+        return
+    lost = ", and nothing lost" if share == 1.0 else " after training"
+    yield f"Trained in {found.trained} and served in {found.served}: nothing is rounded{lost}."
 
 
 def _of_cost(found: Rounding, unit: str, *, by_loss: bool) -> Iterator[str]:

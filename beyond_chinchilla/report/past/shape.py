@@ -53,13 +53,14 @@ def _block(found: Shaping, unit: str) -> Block:
     cells = []
     for row in found.shapes:
         if row.total is None or row.layers is None or row.width is None:
-            gaps = ["-"] * (5 + layered + timed)
+            gaps = ["-"] * (5 + (layered or timed))
             cells.append([row.what, f"{row.aspect:.4g}", *gaps, "no plan"])
             continue
         assert row.params is not None
         assert row.tokens is not None
-        times = [f"{ms:.3g} ms" for ms, shown in ((row.layer_ms, layered), (row.token_ms, timed)) if shown and ms]
-        more = "" if row is found.shapes[0] else f"{row.total / own - 1.0:+.1%}"
+        times = " of ".join(f"{ms:.3g}" for ms in (row.layer_ms, row.token_ms) if ms)
+        dearer = row.total / own - 1.0
+        more = "" if row is found.shapes[0] else f"{dearer:+.0%}" if dearer >= 1.0 else f"{dearer:+.1%}"
         cells.append(
             [
                 row.what,
@@ -68,13 +69,15 @@ def _block(found: Shaping, unit: str) -> Block:
                 f"{row.width:,.0f}",
                 format_number(row.params),
                 format_number(row.tokens),
-                *times,
+                *([f"{times} ms"] if layered or timed else []),
                 format_amount(row.total, unit),
                 more,
             ]
         )
-    heads = ["shape", "width/layers", "layers", "width", "params", "tokens"]
-    heads += ["in layers"] * layered + ["a token"] * timed + ["total", ""]
+    # In 80 columns: "1.65 of 2 ms" is what the layers take of the time of an output token.
+    heads = ["shape", "aspect", "layers", "width", "params", "tokens"]
+    heads += ["in layers"] if layered else ["a token"] if timed else []
+    heads += ["total", ""]
     return Block("Shape", heads, cells, list(_lines(found, unit)), frozenset({0, len(heads) - 1}))
 
 

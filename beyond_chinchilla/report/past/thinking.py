@@ -81,7 +81,7 @@ def _lines(found: Thought, plan: Plan) -> Iterator[str]:
     if not found.thinks:
         yield f"At this demand thinking does not pay: the plan answers with {_amount(found.value, found.variable)}."
     elif without.total is None:
-        yield f"With {_amount(found.once, found.variable)} the target is out of reach: {found.reason}."
+        yield f"With {_amount(found.once, found.variable)} there is no plan: {found.reason}."
     elif found.loss_without is not None:
         yield (
             f"With {_amount(found.once, found.variable)} the same money buys loss {found.loss_without:.4f} instead of "

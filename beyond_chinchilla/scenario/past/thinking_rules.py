@@ -28,6 +28,15 @@ def mistakes_of(sections: Mapping[str, Any], *, by_month: bool) -> Found:
         )
     if demand is not None:
         found += _of_demand(section, demand)
+    beside = [key for key in ("quantisation", "shape") if sections[key] is not None]
+    if sections["data"] is not None and beside and isinstance(section.stated, (SampleRange, ReasoningRange)):
+        # One program after the other for each number: minutes.
+        found.append(
+            (
+                ("thinking", section.way),
+                f"is not chosen beside data and {' and '.join(beside)}; write {section.way}: 4, or a list of a few",
+            )
+        )
     if sections["start_from"] is not None:
         found.append((("start_from",), "does not go with thinking; leave one of them out"))
     if law is not None:
