@@ -61,6 +61,7 @@ def test_at_the_break_even_building_and_buying_cost_the_same():
     assert below[0] > below[1]
 
 
+@pytest.mark.own_step
 @settings(max_examples=4)
 @given(share=st.floats(0.02, 0.5), start=st.sampled_from([1e-2, 1.0, 50.0]))
 def test_break_even_does_not_depend_on_where_the_search_starts(share: float, start: float):

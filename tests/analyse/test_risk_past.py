@@ -139,6 +139,7 @@ def test_rounded_weights_are_counted_in_each_world() -> None:
 # What is held
 
 
+@pytest.mark.own_step
 def test_the_precision_that_the_plan_chose_is_held() -> None:
     stated = scenario(CHOICE)
     plan = plan_of(stated)

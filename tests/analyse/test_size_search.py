@@ -18,6 +18,9 @@ from beyond_chinchilla.scenario.block import ProblemBlock, compile_block
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.scenario.uncertainty import Draws
 
+# Hundreds of rows, each solved alone.
+pytestmark = pytest.mark.own_step
+
 COUNT = 6
 BASE: dict[str, Any] = {
     "law": "sardana-2024",

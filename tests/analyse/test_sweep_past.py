@@ -13,6 +13,9 @@ from beyond_chinchilla.analyse.sweep.plan import plan_sweep
 from beyond_chinchilla.scenario.document import Document, override
 from beyond_chinchilla.scenario.load import Scenario, check
 
+# Hundreds of rows, each solved alone.
+pytestmark = pytest.mark.own_step
+
 FIGURES = (
     "params", "tokens", "total", "savings_fraction", "loss", "target_loss", "kappa", "spend_ratio",
     "baseline_params", "baseline_tokens", "baseline_total",

@@ -114,6 +114,7 @@ def test_the_page_and_the_json_have_what_the_scenario_asks_for(chosen: str):
     assert record["plan"]["nominal_total"] < record["money"]["nominal_total_rounded"]
 
 
+@pytest.mark.own_step
 def test_questions_are_answered_about_the_choice_of_the_plan(chosen: str):
     found = as_json(chosen, "--verify", "--realise", "--break-even")
     assert found["verification"]["gp"] == 0.0

@@ -113,6 +113,7 @@ def test_json_holds_samples_and_no_path_and_is_the_same_for_a_seed(good, tmp_pat
     assert record["data"]["conventions"]["counts"] == "not stated"
 
 
+@pytest.mark.own_step
 def test_noise_exits_1_and_writes_nothing_without_force(noise, tmp_path):
     target = tmp_path / "law.json"
     result = run(noise, "-o", target, "--bootstraps", 20, code=1)

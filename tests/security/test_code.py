@@ -70,9 +70,11 @@ def _faults(text: str, name: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_module_runs_text_or_unpickles(path: Path):
-    assert _faults(path.read_text(encoding="utf-8"), str(path.relative_to(PACKAGE))) == []
+def test_no_module_runs_text_or_unpickles():
+    found = {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8") for path in MODULES}
+    faults = {name: _faults(text, name) for name, text in found.items()}
+    assert {name: each for name, each in faults.items() if each} == {}
+    assert len(found) > 300
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_caches_are_the_solvers_numbers(stem: str, tmp_path: Path) -> None:
     assert close(ratio, best / base)
 
 
+@pytest.mark.own_step
 def test_caches_of_many_scenarios_are_the_solvers_numbers(tmp_path: Path) -> None:
     entries = [whole(path) for path in SCENARIOS]
     write_workbook(tmp_path / "plans.xlsx", entries)
