@@ -11,6 +11,7 @@ import click
 
 from beyond_chinchilla.cli import output as out
 from beyond_chinchilla.cli import plotting
+from beyond_chinchilla.cli.fit_delivery import deliver
 from beyond_chinchilla.cli.progress import Progress
 from beyond_chinchilla.errors import FitError, InputError, printable
 from beyond_chinchilla.report.plots.gallery import FIT_NAMES
@@ -187,18 +188,8 @@ def command(
         if result.diagnosis.verdict == "do not use" and not force:
             raise click.exceptions.Exit(1)
         return
-    if output is not None and chosen == "json":
-        result = replace(result, file=output.name)
-    refused = result.diagnosis.verdict == "do not use" and not force
-    if output is not None and (chosen == "json" or refused):
-        # The file is for scenarios; the page is for the person who asked.
-        out.show(lambda console: fits.print_page(console, result), None)
-    if refused and output is not None:
-        click.echo(f"{output} is not written: the verdict is 'do not use'; --force writes it all the same", err=True)
-    else:
-        _emit(result, chosen, output)
-    if refused:
-        raise click.exceptions.Exit(1)
+    next_runs = None if result.suggested is None else [run.to_dict() for run in result.suggested.runs]
+    deliver(result, fits, chosen, output, force=force, rows=next_runs)
 
 
 def _fit(
@@ -324,21 +315,6 @@ def _compare(
         out.emit(fits.ablation_page(title, found), output)
     else:
         out.show(lambda console: fits.print_ablation(console, title, found), output)
-
-
-def _emit(result: Result, chosen: str, output: Path | None) -> None:
-    from beyond_chinchilla.report import fits, tables
-
-    if chosen == "json":
-        out.emit(fits.to_json(fits.to_dict(result)), output)
-    elif chosen == "csv":
-        asked = result.suggested
-        rows = fits.figures(result) if asked is None else [run.to_dict() for run in asked.runs]
-        out.emit(tables.to_csv(rows), output)
-    elif chosen == "markdown":
-        out.emit(fits.page(result), output)
-    else:
-        out.show(lambda console: fits.print_page(console, result), output)
 
 
 def _columns(given: tuple[str, ...]) -> dict[str, str]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import click
-
-from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.fit_delivery import deliver
 from beyond_chinchilla.cli.progress import Progress
 from beyond_chinchilla.errors import InputError
 
 if TYPE_CHECKING:
     from beyond_chinchilla.fit.downstream.pairs import Pairs
-    from beyond_chinchilla.report.fit_downstream import MapResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,29 +78,4 @@ def fit(pairs: Pairs, options: DownstreamOptions, chosen: str, output: Path | No
             source=f"fitted to {len(pairs)} models of {pairs.source}",
         )
         result = report.MapResult(pairs=pairs, fit=found, diagnosis=judge_map(found))
-    if output is not None and chosen == "json":
-        result = replace(result, file=output.name)
-    refused = result.diagnosis.verdict == "do not use" and not options.force
-    if output is not None and (chosen == "json" or refused):
-        # The file is for scenarios; the page is for the person who asked.
-        out.show(lambda console: report.print_page(console, result), None)
-    if refused and output is not None:
-        click.echo(f"{output} is not written: the verdict is 'do not use'; --force writes it all the same", err=True)
-    else:
-        _emit(result, chosen, output)
-    if refused:
-        raise click.exceptions.Exit(1)
-
-
-def _emit(result: MapResult, chosen: str, output: Path | None) -> None:
-    from beyond_chinchilla.report import fit_downstream as report
-    from beyond_chinchilla.report import tables
-
-    if chosen == "json":
-        out.emit(report.to_json(report.to_dict(result)), output)
-    elif chosen == "csv":
-        out.emit(tables.to_csv(report.figures(result)), output)
-    elif chosen == "markdown":
-        out.emit(report.page(result), output)
-    else:
-        out.show(lambda console: report.print_page(console, result), output)
+    deliver(result, report, chosen, output, force=options.force)

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import click
-
-from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.fit_delivery import deliver
 from beyond_chinchilla.cli.fit_thinking import base_law as read_base_law
 from beyond_chinchilla.cli.progress import Progress
 from beyond_chinchilla.errors import InputError, printable
@@ -81,18 +79,7 @@ def fit(runs: RepeatedRuns, options: RepetitionOptions, chosen: str, output: Pat
 
     with Progress("fitting R_D and R_N") as progress:
         result = _fit(runs, options, progress)
-    if output is not None and chosen == "json":
-        result = replace(result, file=output.name)
-    refused = result.diagnosis.verdict == "do not use" and not options.force
-    if output is not None and (chosen == "json" or refused):
-        # The file is for scenarios; the page is for the person who asked.
-        out.show(lambda console: report.print_page(console, result), None)
-    if refused and output is not None:
-        click.echo(f"{output} is not written: the verdict is 'do not use'; --force writes it all the same", err=True)
-    else:
-        _emit(result, chosen, output)
-    if refused:
-        raise click.exceptions.Exit(1)
+    deliver(result, report, chosen, output, force=options.force)
 
 
 def _fit(runs: RepeatedRuns, options: RepetitionOptions, progress: Progress) -> RepetitionResult:
@@ -136,17 +123,3 @@ def _base_law(runs: RepeatedRuns, options: RepetitionOptions) -> tuple[LossLaw, 
     if own is None:
         return read_base_law(FALLBACK), False
     return own, len(set(runs.data.tolist())) == 1
-
-
-def _emit(result: RepetitionResult, chosen: str, output: Path | None) -> None:
-    from beyond_chinchilla.report import fit_repetition as report
-    from beyond_chinchilla.report import tables
-
-    if chosen == "json":
-        out.emit(report.to_json(report.to_dict(result)), output)
-    elif chosen == "csv":
-        out.emit(tables.to_csv(report.figures(result)), output)
-    elif chosen == "markdown":
-        out.emit(report.page(result), output)
-    else:
-        out.show(lambda console: report.print_page(console, result), output)

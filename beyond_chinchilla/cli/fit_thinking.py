@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import click
-
-from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.fit_delivery import deliver
 from beyond_chinchilla.cli.progress import Progress
 from beyond_chinchilla.errors import FitError, InputError
 
@@ -63,18 +61,7 @@ def fit(rows: ThinkingRuns, options: ThinkingOptions, chosen: str, output: Path 
 
     with Progress("fitting the constants") as progress:
         result = _fit(rows, options, progress)
-    if output is not None and chosen == "json":
-        result = replace(result, file=output.name)
-    refused = result.diagnosis.verdict == "do not use" and not options.force
-    if output is not None and (chosen == "json" or refused):
-        # The file is for scenarios; the page is for the person who asked.
-        out.show(lambda console: report.print_page(console, result), None)
-    if refused and output is not None:
-        click.echo(f"{output} is not written: the verdict is 'do not use'; --force writes it all the same", err=True)
-    else:
-        _emit(result, chosen, output)
-    if refused:
-        raise click.exceptions.Exit(1)
+    deliver(result, report, chosen, output, force=options.force)
 
 
 def base_law(words: str) -> LossLaw:
@@ -157,17 +144,3 @@ def _fit(rows: ThinkingRuns, options: ThinkingOptions, progress: Progress) -> Th
             judged = no_thinking_intervals(error)
         diagnosis = Diagnosis((*diagnosis.findings, judged))
     return ThinkingResult(fit=found, bootstrap=drawn, diagnosis=diagnosis, name=options.name)
-
-
-def _emit(result: ThinkingResult, chosen: str, output: Path | None) -> None:
-    from beyond_chinchilla.report import fit_thinking as report
-    from beyond_chinchilla.report import tables
-
-    if chosen == "json":
-        out.emit(report.to_json(report.to_dict(result)), output)
-    elif chosen == "csv":
-        out.emit(tables.to_csv(report.figures(result)), output)
-    elif chosen == "markdown":
-        out.emit(report.page(result), output)
-    else:
-        out.show(lambda console: report.print_page(console, result), output)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from beyond_chinchilla.fit.diagnostics import Diagnosis
-from beyond_chinchilla.report import markdown, text
+from beyond_chinchilla.report import fit_pages
 from beyond_chinchilla.report.blocks import Block
 from beyond_chinchilla.units import format_percent
 
@@ -59,16 +58,7 @@ def to_dict(result: MapResult) -> dict[str, Any]:
 
 def to_json(record: dict[str, Any]) -> str:
     """Return indented JSON with one refit a line."""
-    drawn = record["bootstrap"]
-    if drawn is None:
-        return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    mark = "@refits@"
-    body = json.dumps(
-        record | {"bootstrap": drawn | {"parameters": mark}}, indent=2, allow_nan=False, ensure_ascii=False
-    )
-    lines = ",\n".join("      [" + ", ".join(f"{x:.10g}" for x in row) + "]" for row in drawn["parameters"])
-    before, after = body.rsplit(f'"{mark}"', 1)
-    return f"{before}[\n{lines}\n    ]{after}\n"
+    return fit_pages.to_json(record, row=lambda row: "[" + ", ".join(f"{x:.10g}" for x in row) + "]")
 
 
 def headline(result: MapResult) -> str:
@@ -80,30 +70,23 @@ def headline(result: MapResult) -> str:
 def blocks(result: MapResult) -> list[Block]:
     """Return the parts of the page below the map."""
     return [
-        Block(f"Verdict: {result.diagnosis.verdict}", lines=result.diagnosis.reasons or ["Every check passed."]),
+        fit_pages.verdict(result.diagnosis),
         _sureness(result),
         _errors(result),
         _models(result),
-        Block("Checks", ["check", "", "found"],
-              [[each.check, each.word, each.sentence] for each in result.diagnosis.findings],
-              words=frozenset({0, 1, 2})),
+        fit_pages.checks(result.diagnosis),
         Block("How to use it", lines=_use(result)),
-    ]  # fmt: skip
+    ]
 
 
 def print_page(console: Console, result: MapResult) -> None:
     """Print the page of one map."""
-    text.say(console, headline(result), style="bold")
-    text.say(console, _subtitle(result), style="dim")
-    console.print()
-    for block in blocks(result):
-        text.draw(console, block)
+    fit_pages.draw(console, headline(result), _subtitle(result), blocks(result))
 
 
 def page(result: MapResult) -> str:
     """Return the page of one map as markdown."""
-    heading = [f"# {markdown.escape(result.fit.map.name)}", "", f"`{headline(result)}`", ""]
-    return "\n".join([*heading, markdown.escape(_subtitle(result)), *markdown.render(blocks(result)), ""])
+    return fit_pages.write(result.fit.map.name, headline(result), _subtitle(result), blocks(result))
 
 
 def _subtitle(result: MapResult) -> str:

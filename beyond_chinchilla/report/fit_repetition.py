@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from beyond_chinchilla.fit.diagnostics import Diagnosis
 from beyond_chinchilla.laws.repetition import saturated
-from beyond_chinchilla.report import markdown, text
+from beyond_chinchilla.report import fit_pages
 from beyond_chinchilla.report.blocks import Block
 from beyond_chinchilla.units import format_number, format_percent, format_size
 
@@ -96,7 +95,7 @@ def to_dict(result: RepetitionResult) -> dict[str, Any]:
         "data": result.runs.to_dict(),
         "bootstrap": None if result.bootstrap is None else result.bootstrap.to_dict(),
     }
-    cleaned: dict[str, Any] = _clean(record)
+    cleaned: dict[str, Any] = fit_pages.clean(record)
     return cleaned
 
 
@@ -116,31 +115,25 @@ def headline(result: RepetitionResult) -> str:
 
 def blocks(result: RepetitionResult) -> list[Block]:
     """Return the parts of the page below the constants."""
-    findings = [[each.check, each.word, each.sentence] for each in result.diagnosis.findings]
     return [
-        Block(f"Verdict: {result.diagnosis.verdict}", lines=result.diagnosis.reasons or ["Every check passed."]),
+        fit_pages.verdict(result.diagnosis),
         _sure(result),
         *([_ridge(result)] if len(result.ridges) == len(_NAMES) else []),
         _worth(result),
         _runs(result),
-        Block("Checks", ["check", "", "found"], findings, words=frozenset({0, 1, 2})),
+        fit_pages.checks(result.diagnosis),
         Block("How to use it", lines=_use(result)),
     ]
 
 
 def print_page(console: Console, result: RepetitionResult) -> None:
     """Print the page of one fit."""
-    text.say(console, headline(result), style="bold")
-    text.say(console, _subtitle(result), style="dim")
-    console.print()
-    for block in blocks(result):
-        text.draw(console, block)
+    fit_pages.draw(console, headline(result), _subtitle(result), blocks(result))
 
 
 def page(result: RepetitionResult) -> str:
     """Return the page of one fit as markdown."""
-    lines = [f"# {markdown.escape(result.name)}", "", f"`{headline(result)}`", "", markdown.escape(_subtitle(result))]
-    return "\n".join([*lines, *markdown.render(blocks(result)), ""])
+    return fit_pages.write(result.name, headline(result), _subtitle(result), blocks(result))
 
 
 def _subtitle(result: RepetitionResult) -> str:
@@ -240,14 +233,3 @@ def _figure(value: float) -> str:
     if value > 9990.0:
         return "no end"
     return f"{value:.4f}" if value < 10 else f"{value:#.4g}".rstrip(".")
-
-
-def _clean(value: Any) -> Any:
-    """Return numbers as JSON holds them: null for what is no number."""
-    if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_clean(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from beyond_chinchilla.fit.diagnostics import Diagnosis
 from beyond_chinchilla.fit.thinking.law import NAMES
 from beyond_chinchilla.laws.thinking import WORDS
-from beyond_chinchilla.report import markdown, text
+from beyond_chinchilla.report import fit_pages
 from beyond_chinchilla.report.blocks import Block
 from beyond_chinchilla.report.fits import SCHEMA
 from beyond_chinchilla.units import format_number, format_percent, format_size
@@ -96,22 +95,13 @@ def to_dict(result: ThinkingResult) -> dict[str, Any]:
             "source": thinking.source,
             "verdict": result.diagnosis.verdict,
         }
-    cleaned: dict[str, Any] = _clean(record)
+    cleaned: dict[str, Any] = fit_pages.clean(record)
     return cleaned
 
 
 def to_json(record: dict[str, Any]) -> str:
     """Return indented JSON with one bootstrap sample a line."""
-    bootstrap = record["thinking_bootstrap"]
-    if bootstrap is None:
-        return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    mark = "@samples@"
-    body = json.dumps(
-        record | {"thinking_bootstrap": bootstrap | {"parameters": mark}}, indent=2, allow_nan=False, ensure_ascii=False
-    )
-    lines = ",\n".join(f"      {json.dumps(sample, allow_nan=False)}" for sample in bootstrap["parameters"])
-    before, after = body.rsplit(f'"{mark}"', 1)
-    return f"{before}[\n{lines}\n    ]{after}\n"
+    return fit_pages.to_json(record, "thinking_bootstrap")
 
 
 def headline(result: ThinkingResult) -> str:
@@ -126,30 +116,23 @@ def headline(result: ThinkingResult) -> str:
 def blocks(result: ThinkingResult) -> list[Block]:
     """Return the parts of the page below the law."""
     return [
-        Block(f"Verdict: {result.diagnosis.verdict}", lines=result.diagnosis.reasons or ["Every check passed."]),
+        fit_pages.verdict(result.diagnosis),
         _intervals(result),
         *_worth(result),
         _rows(result),
-        Block("Checks", ["check", "", "found"],
-              [[each.check, each.word, each.sentence] for each in result.diagnosis.findings],
-              words=frozenset({0, 1, 2})),
+        fit_pages.checks(result.diagnosis),
         Block("How to use it", lines=_use(result)),
-    ]  # fmt: skip
+    ]
 
 
 def print_page(console: Console, result: ThinkingResult) -> None:
     """Print the page."""
-    text.say(console, headline(result), style="bold")
-    text.say(console, _subtitle(result), style="dim")
-    console.print()
-    for block in blocks(result):
-        text.draw(console, block)
+    fit_pages.draw(console, headline(result), _subtitle(result), blocks(result))
 
 
 def page(result: ThinkingResult) -> str:
     """Return the page as markdown."""
-    lines = [f"# {markdown.escape(result.name)}", "", f"`{headline(result)}`", "", markdown.escape(_subtitle(result))]
-    return "\n".join([*lines, *markdown.render(blocks(result)), ""])
+    return fit_pages.write(result.name, headline(result), _subtitle(result), blocks(result))
 
 
 def _open(fit: ThinkingFit) -> set[str]:
@@ -247,14 +230,3 @@ def _figure(value: float) -> str:
     if not 1e-3 <= abs(value) < 9999.5:
         return f"{value:.2e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
     return f"{value:.4f}" if abs(value) < 10 else f"{value:#.4g}".rstrip(".")
-
-
-def _clean(value: Any) -> Any:
-    """Return numbers as JSON holds them: null for what is none, 10 digits of a resample."""
-    if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_clean(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from beyond_chinchilla.fit.diagnostics import Diagnosis, frontier_exponent
-from beyond_chinchilla.report import markdown, suggest, text
+from beyond_chinchilla.report import fit_pages, markdown, suggest, text
 from beyond_chinchilla.report.blocks import Block
 from beyond_chinchilla.units import format_number, format_percent
 
@@ -119,22 +118,13 @@ def to_dict(result: Result) -> dict[str, Any]:
             del record["bootstrap"][key]
     if result.suggested is not None:
         record["suggested"] = result.suggested.to_dict()
-    cleaned: dict[str, Any] = _clean(record)
+    cleaned: dict[str, Any] = fit_pages.clean(record, {"bootstrap": _DIGITS})
     return cleaned
 
 
 def to_json(record: dict[str, Any]) -> str:
     """Return indented JSON with one bootstrap sample a line."""
-    bootstrap = record.get("bootstrap")
-    samples = bootstrap.get("parameters") if bootstrap else None
-    if bootstrap is None or samples is None:
-        return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    mark = "@samples@"
-    shown = record | {"bootstrap": bootstrap | {"parameters": mark}}
-    body = json.dumps(shown, indent=2, allow_nan=False, ensure_ascii=False)
-    lines = ",\n".join(f"      {json.dumps(sample, allow_nan=False)}" for sample in samples)
-    before, after = body.rsplit(f'"{mark}"', 1)
-    return f"{before}[\n{lines}\n    ]{after}\n"
+    return fit_pages.to_json(record)
 
 
 def headline(result: Result) -> str:
@@ -146,36 +136,23 @@ def headline(result: Result) -> str:
 def blocks(result: Result) -> list[Block]:
     """Return the parts of the page below the law."""
     return [
-        Block(f"Verdict: {result.diagnosis.verdict}", lines=result.diagnosis.reasons or ["Every check passed."]),
+        fit_pages.verdict(result.diagnosis),
         _intervals(result),
         _runs(result),
-        Block("Checks", ["check", "", "found"],
-              [[each.check, each.word, each.sentence] for each in result.diagnosis.findings],
-              words=frozenset({0, 1, 2})),
+        fit_pages.checks(result.diagnosis),
         *([suggest.suggested(result.suggested)] if result.suggested is not None else []),
         Block("How to use it", lines=_use(result)),
-    ]  # fmt: skip
+    ]
 
 
 def print_page(console: Console, result: Result) -> None:
     """Print the page of one fit."""
-    text.say(console, headline(result), style="bold")
-    text.say(console, _subtitle(result), style="dim")
-    console.print()
-    for block in blocks(result):
-        text.draw(console, block)
+    fit_pages.draw(console, headline(result), _subtitle(result), blocks(result))
 
 
 def page(result: Result) -> str:
     """Return the page of one fit as markdown."""
-    lines = [
-        f"# {markdown.escape(result.fit.law.name)}",
-        "",
-        f"`{headline(result)}`",
-        "",
-        markdown.escape(_subtitle(result)),
-    ]
-    return "\n".join([*lines, *markdown.render(blocks(result)), ""])
+    return fit_pages.write(result.fit.law.name, headline(result), _subtitle(result), blocks(result))
 
 
 def ablation_blocks(found: Sequence[Ablation]) -> list[Block]:
@@ -311,20 +288,3 @@ def _drawn(bootstrap: Bootstrap) -> dict[str, Any]:
 
 def _rest(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in ("figure", "flops")}
-
-
-def _clean(value: Any) -> Any:
-    """Return numbers as JSON holds them: 10 significant digits within the bootstrap, null for what is no number."""
-    return _walk(value, None)
-
-
-def _walk(value: Any, digits: int | None) -> Any:
-    if isinstance(value, dict):
-        return {key: _walk(item, _DIGITS if key == "bootstrap" else digits) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_walk(item, digits) for item in value]
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return float(value) if digits is None else float(f"{value:.{digits}g}")
-    return value

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.scenario.json_file import read_json, verdict_of
 from beyond_chinchilla.scenario.law_kinds import MOST_ROWS, refits_of, row_text
 
-MAX_BYTES = 50_000_000
+_WAY_OUT = "give what 'bc-opt fit RUNS -o law.json' writes"
 _NEEDED = ("E", "A", "alpha", "B", "beta")
 _TAKEN = (*_NEEDED, "power", "counts", "name", "source", "range")
 
@@ -28,31 +28,14 @@ def read_law(path: Path) -> dict[str, Any]:
     InputError
         No such file, too large, not JSON, or numbers missing.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"law file {path}: cannot be read: {reason}") from None
-    if len(data) > MAX_BYTES:
-        raise InputError(f"law file {path}: larger than {MAX_BYTES // 1_000_000} MB; is it the right file?")
-    try:
-        tree = json.loads(data)
-    except (ValueError, RecursionError):
-        raise InputError(f"law file {path}: not JSON; give what 'bc-opt fit RUNS -o law.json' writes") from None
+    tree = read_json(path, f"law file {path}", _WAY_OUT)
     law = tree.get("law", tree) if isinstance(tree, dict) else None
     missing = [key for key in _NEEDED if not isinstance(law, Mapping) or key not in law]
     if not isinstance(law, Mapping) or missing:
-        raise InputError(
-            f"law file {path}: has no {', '.join(missing)}; give what 'bc-opt fit RUNS -o law.json' writes"
-        )
+        raise InputError(f"law file {path}: has no {', '.join(missing)}; {_WAY_OUT}")
     found = {key: law[key] for key in _TAKEN if law.get(key) not in (None, "")}
     found.setdefault("name", path.stem)
-    found |= _sureness(tree, path)
-    verdict = tree.get("verdict")
-    if isinstance(verdict, Mapping) and isinstance(verdict.get("word"), str):
-        found["verdict"] = verdict["word"]
-    return found
+    return found | _sureness(tree, path) | verdict_of(tree)
 
 
 def _sureness(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from beyond_chinchilla.fit.huber import Array, Flags
 from beyond_chinchilla.fit.levenberg import solve
+from beyond_chinchilla.fit.power_sum import huber
 from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.laws.repetition import saturated
 
@@ -103,13 +104,6 @@ class Descents:
     theta: Array
     objective: Array
     converged: Flags
-
-
-def huber(residual: Array, delta: float, weights: Array | None = None) -> Array:
-    """Return the sum of weighted Huber losses, (problems,)."""
-    bounded = np.clip(residual, -delta, delta)
-    loss = bounded * (residual - 0.5 * bounded)
-    return np.asarray((loss if weights is None else loss * weights).sum(axis=1))
 
 
 def descend(

@@ -13,20 +13,18 @@ Either way the plan ends as that of an ordinary problem, `Located.settled`, whic
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from beyond_chinchilla.errors import InputError, SolverError
 from beyond_chinchilla.laws.lever import Lever
 from beyond_chinchilla.optimise.located import Located
-from beyond_chinchilla.optimise.past.held import NOWHERE, held, log_cost_of, settle
+from beyond_chinchilla.optimise.past.held import NOWHERE, Inner, held, log_cost_of, settle
 from beyond_chinchilla.optimise.past.lever_program import by_program, guess, joint
 from beyond_chinchilla.optimise.past.lever_search import reach, search
 from beyond_chinchilla.optimise.past.tangents import bend, by_tangents
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.posynomial import monomial
-
-Inner = Callable[[Problem], Located]
 
 # No model has so many parameters, nor so many tokens.
 _BEYOND = 1e30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from beyond_chinchilla.optimise.limits import Limit
@@ -11,6 +11,8 @@ from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.posynomial import Posynomial
 
+# What locates the optimum of a problem with fewer levers, down to an ordinary one.
+Inner = Callable[[Problem], Located]
 NOWHERE = Located(math.nan, math.nan, "")
 
 

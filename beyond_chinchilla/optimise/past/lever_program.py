@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 from beyond_chinchilla.errors import SolverError
 from beyond_chinchilla.laws.lever import Lever
 from beyond_chinchilla.optimise.located import Located
-from beyond_chinchilla.optimise.past.held import NOWHERE, held, log_cost_of, settle
+from beyond_chinchilla.optimise.past.held import NOWHERE, Inner, held, log_cost_of, settle
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.posynomial import Posynomial, monomial
-
-Inner = Callable[[Problem], Located]
 
 # A lever so near one of its bounds, in logs, lies on it.
 CLOSE = 1e-9

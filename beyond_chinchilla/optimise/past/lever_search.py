@@ -11,12 +11,10 @@ import numpy as np
 from beyond_chinchilla.laws.lever import Lever
 from beyond_chinchilla.optimise import kkt
 from beyond_chinchilla.optimise.located import Located
-from beyond_chinchilla.optimise.past.held import NOWHERE, held, log_cost_of, settle
+from beyond_chinchilla.optimise.past.held import NOWHERE, Inner, held, log_cost_of, settle
 from beyond_chinchilla.optimise.past.lever_program import CLOSE, joint, values_of
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.posynomial import Posynomial
-
-Inner = Callable[[Problem], Located]
 
 # Between these shares of what the target leaves lies a loss that is added; beyond them nothing is left of a plan.
 _LEAST_SHARE, _MOST_SHARE = 1e-14, 1.0 - 1e-9

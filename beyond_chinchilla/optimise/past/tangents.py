@@ -13,11 +13,10 @@ from dataclasses import replace
 
 from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.optimise.located import Located
-from beyond_chinchilla.optimise.past.held import NOWHERE, settle
+from beyond_chinchilla.optimise.past.held import NOWHERE, Inner, settle
 from beyond_chinchilla.optimise.past.lever_program import by_program
 from beyond_chinchilla.optimise.problem import Problem
 
-Inner = Callable[[Problem], Located]
 # ln N and ln D
 Logs = tuple[float, float]
 

@@ -18,10 +18,9 @@ from dataclasses import replace
 from beyond_chinchilla.errors import SolverError
 from beyond_chinchilla.optimise.bill import BATCH
 from beyond_chinchilla.optimise.located import Located
+from beyond_chinchilla.optimise.past.held import Inner
 from beyond_chinchilla.optimise.problem import Problem
 from beyond_chinchilla.posynomial import monomial
-
-Inner = Callable[[Problem], Located]
 
 # What a plan with another batch may cost less, relative: a hundredth of a percent.
 SLACK = 1e-4

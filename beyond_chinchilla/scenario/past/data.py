@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.laws.repetition import Repetition, names, published
 from beyond_chinchilla.posynomial import Posynomial
 from beyond_chinchilla.scenario.fields import Choice, Name, Quantity, Section, Text
+from beyond_chinchilla.scenario.json_file import read_json, verdict_of
 from beyond_chinchilla.scenario.kinds import Money
 from beyond_chinchilla.scenario.limits import Limits, Setting, TokensLimit
 from beyond_chinchilla.units import format_number, format_size
@@ -28,7 +28,6 @@ PUBLISHED = "muennighoff-2023"
 EXAMPLE = f"data: {{unique_tokens: 1.5T, repetition: {PUBLISHED}}}"
 # What a fit's file says that a scenario takes.
 _TAKEN = ("R_D", "R_N", "most_epochs", "name", "source")
-_MAX_BYTES = 50_000_000
 # Far below any answer.
 _LEAST_TOKENS = 1e-3
 # The label of data in a bill, and what a licence of the tokens used comes to.
@@ -128,28 +127,13 @@ def read_repetition(path: Path) -> dict[str, Any]:
         No such file, too large, not JSON, or without the two constants.
     """
     way_out = "give what 'bc-opt fit RUNS --repetition -o FILE' writes"
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"repetition file {path.name}: cannot be read: {reason}") from None
-    if len(data) > _MAX_BYTES:
-        raise InputError(
-            f"repetition file {path.name}: larger than {_MAX_BYTES // 1_000_000} MB; is it the right file?"
-        )
-    try:
-        tree = json.loads(data)
-    except (ValueError, RecursionError):
-        raise InputError(f"repetition file {path.name}: not JSON; {way_out}") from None
+    tree = read_json(path, f"repetition file {path.name}", way_out)
     found = tree.get("repetition", tree) if isinstance(tree, Mapping) else None
     if not isinstance(found, Mapping) or not {"R_D", "R_N"} <= set(found):
         raise InputError(f"repetition file {path.name}: has no R_D and R_N; {way_out}")
     taken = {key: found[key] for key in _TAKEN if found.get(key) not in (None, "")}
     taken.setdefault("name", path.stem)
-    verdict = tree.get("verdict")
-    if isinstance(verdict, Mapping) and isinstance(verdict.get("word"), str):
-        taken["verdict"] = verdict["word"]
+    taken |= verdict_of(tree)
     base = tree.get("base_law")
     if isinstance(base, Mapping) and isinstance(base.get("name"), str):
         taken["base"] = base["name"][:200]

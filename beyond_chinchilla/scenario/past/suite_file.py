@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.downstream import PARAMETERS
+from beyond_chinchilla.scenario.json_file import read_json, verdict_of
 from beyond_chinchilla.scenario.law_kinds import MOST_ROWS, refits_of, row_text
 
-MAX_BYTES = 50_000_000
 _NEEDED = ("epsilon", "k", "gamma")
 _TAKEN = (*_NEEDED, "residual", "losses", "name", "source")
 _WAY_OUT = "give what 'bc-opt fit MODELS --downstream -o suite.json' writes"
@@ -31,18 +30,7 @@ def read_suite(path: Path) -> dict[str, Any]:
     InputError
         No such file, too large, not JSON, or numbers missing.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"suite file {path.name}: cannot be read: {reason}") from None
-    if len(data) > MAX_BYTES:
-        raise InputError(f"suite file {path.name}: larger than {MAX_BYTES // 1_000_000} MB; is it the right file?")
-    try:
-        tree = json.loads(data)
-    except (ValueError, RecursionError):
-        raise InputError(f"suite file {path.name}: not JSON; {_WAY_OUT}") from None
+    tree = read_json(path, f"suite file {path.name}", _WAY_OUT)
     suite = tree.get("suite", tree) if isinstance(tree, Mapping) else None
     missing = [key for key in _NEEDED if not isinstance(suite, Mapping) or key not in suite]
     if not isinstance(suite, Mapping) or missing:
@@ -53,10 +41,7 @@ def read_suite(path: Path) -> dict[str, Any]:
         found |= _sureness(tree)
     except InputError as error:
         raise InputError(f"suite file {path.name}: bootstrap.parameters: {error}") from None
-    verdict = tree.get("verdict")
-    if isinstance(verdict, Mapping) and isinstance(verdict.get("word"), str):
-        found["verdict"] = verdict["word"]
-    return found
+    return found | verdict_of(tree)
 
 
 def _sureness(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.scenario.json_file import read_json
 
-_MAX_BYTES = 50_000_000
 _TAKEN = ("G", "g", "variable", "seen", "name", "source", "verdict")
 
 
@@ -21,18 +20,7 @@ def read_thinking(path: Path) -> dict[str, Any]:
     InputError
         No such file, too large, not JSON, or a fit that did not tell G and g.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"fit file {path}: cannot be read: {reason}") from None
-    if len(data) > _MAX_BYTES:
-        raise InputError(f"fit file {path}: larger than {_MAX_BYTES // 1_000_000} MB; is it the right file?")
-    try:
-        tree = json.loads(data)
-    except (ValueError, RecursionError):
-        raise InputError(f"fit file {path}: not JSON; give what 'bc-opt fit SCORES --thinking' writes") from None
+    tree = read_json(path, f"fit file {path}", "give what 'bc-opt fit SCORES --thinking' writes")
     found = tree.get("thinking") if isinstance(tree, Mapping) else None
     if not isinstance(found, Mapping) or not {"G", "g"} <= set(found):
         raise InputError(f"fit file {path}: has no G and g; give what 'bc-opt fit SCORES --thinking -o FILE' writes")
