@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import beyond_chinchilla as bc
+from benchmarks.past_references import memory, past_laws
 from benchmarks.published import Row, markdown, table
 from benchmarks.refits import data_folder, runs
 from beyond_chinchilla.analyse import validation
@@ -272,6 +273,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "dollars": dollar_cases,
     "calculators": calculators,
     "laws": published_laws,
+    "past": past_laws,
+    "memory": memory,
     "serving": serving,
     "training": training,
     "runs": runs,

@@ -178,7 +178,7 @@ def test_a_figure_agrees_up_to_half_a_digit() -> None:
     assert published.table(rows).splitlines()[-1].startswith("|  | N | 13.6B |")
 
 
-@pytest.mark.parametrize("part", ["flops", "dollars", "calculators", "laws"])
+@pytest.mark.parametrize("part", ["flops", "dollars", "calculators", "laws", "past"])
 def test_what_does_not_come_out_says_why(part: str) -> None:
     rows = references.PARTS[part]().splitlines()[2:]
     assert len(rows) >= 8
@@ -187,6 +187,13 @@ def test_what_does_not_come_out_says_why(part: str) -> None:
     # Tables of papers whose constants are in print come out whole.
     assert part != "dollars" or set(verdicts) == {"yes"}
     assert verdicts.count("yes") >= len(verdicts) / 2
+
+
+def test_refits_stand_in_the_page() -> None:
+    # The table is made where the public runs are, and kept where they are not.
+    text = (DOCS / "how-we-know.md").read_text(encoding="utf-8")
+    refits = text.partition("## What fits find")[2].partition("\n## ")[0]
+    assert refits.count("\n| ") >= 30
 
 
 # The built pages
