@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from real_data import RealData
 
 REPOSITORY = Path(__file__).parents[1]
@@ -23,6 +23,11 @@ settings.register_profile(
 )
 # For a night: HYPOTHESIS_PROFILE=thorough pytest
 settings.register_profile("thorough", max_examples=500, deadline=None, print_blob=True, suppress_health_check=_SLOW)
+# Of a wrong formula any example will do: the smallest is not looked for.
+settings.register_profile(
+    "mutation", max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=_SLOW,
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 
