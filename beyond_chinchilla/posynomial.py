@@ -73,8 +73,9 @@ class Term:
     def value(self, point: Mapping[str, ArrayLike]) -> Array:
         """Return the term at the variables themselves (broadcasting)."""
         value: Array = np.asarray(self.coefficient, dtype=float)
-        for name, power in self.powers.items():
-            value = value * np.power(np.asarray(point[name], dtype=float), power)
+        with np.errstate(all="ignore"):
+            for name, power in self.powers.items():
+                value = value * np.power(np.asarray(point[name], dtype=float), power)
         return value
 
     def times(self, coefficient: ArrayLike, powers: Mapping[str, ArrayLike] | None = None) -> Term:
@@ -82,7 +83,9 @@ class Term:
         merged: dict[str, ArrayLike] = dict(self.powers)
         for name, power in (powers or {}).items():
             merged[name] = np.add(merged.get(name, 0.0), power)
-        return replace(self, coefficient=np.multiply(self.coefficient, coefficient), powers=merged)
+        # What overflows is no coefficient, which the term says itself.
+        with np.errstate(all="ignore"):
+            return replace(self, coefficient=np.multiply(self.coefficient, coefficient), powers=merged)
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,11 @@ class Posynomial:
 
     def log_terms(self, logs: Mapping[str, ArrayLike]) -> Array:
         """Return the log of each term, shape (..., terms)."""
-        return np.stack(np.broadcast_arrays(*(term.log_value(logs) for term in self.terms)), axis=-1)
+        return _beside([term.log_value(logs) for term in self.terms])
 
     def values(self, point: Mapping[str, ArrayLike]) -> Array:
         """Return the value of each term, shape (..., terms), in `unit`."""
-        return np.stack(np.broadcast_arrays(*(term.value(point) for term in self.terms)), axis=-1)
+        return _beside([term.value(point) for term in self.terms])
 
     def value(self, point: Mapping[str, ArrayLike]) -> Array:
         """Return the sum of the terms, shape (...), in `unit`."""
@@ -144,7 +147,7 @@ class Posynomial:
 
     def powers(self, variables: Sequence[str]) -> Array:
         """Return the exponents, shape (..., terms, variables)."""
-        rows = [np.stack(np.broadcast_arrays(*(_power(t, v) for v in variables)), axis=-1) for t in self.terms]
+        rows = [_beside([_power(t, v) for v in variables]) for t in self.terms]
         return np.stack(np.broadcast_arrays(*rows), axis=-2)
 
     def log_gradient(self, logs: Mapping[str, ArrayLike], variables: Sequence[str]) -> Array:
@@ -252,6 +255,12 @@ def monomial(
     285.7142857142857
     """
     return Posynomial((Term(label=label, coefficient=coefficient, powers=powers, drivers=tuple(drivers)),), unit)
+
+
+def _beside(columns: Sequence[Array]) -> Array:
+    """Return arrays as the columns of one, broadcast where their shapes differ: numpy is slow to see that none does."""
+    alike = all(np.shape(column) == np.shape(columns[0]) for column in columns)
+    return np.stack(columns if alike else np.broadcast_arrays(*columns), axis=-1)
 
 
 def _power(term: Term, variable: str) -> Array:

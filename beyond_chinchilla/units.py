@@ -136,7 +136,7 @@ def parse_quantity(value: str | float, unit: str) -> float:
         raise UnitError(f"{_quote(value)} could mean bytes or a billion; write it like '80 {unit}'")
     if not given or given == unit or given in _SAME.get(unit, ()):
         return number
-    return number * _factor(given, unit, str(value))
+    return _finite(number * _factor(given, unit, str(value)), value)
 
 
 def _split(value: str | float) -> tuple[float, str]:
@@ -220,6 +220,9 @@ def format_number(value: float, digits: int = 3) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     rounded = float(f"{value:.{digits - 1}e}")
+    if not math.isfinite(rounded):
+        # The largest doubles have nothing above them to be rounded to.
+        return repr(value).replace("e+", "e")
     for suffix, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(rounded) >= scale:
             if abs(rounded) >= 1e16:
@@ -282,7 +285,8 @@ def format_percent(fraction: float, decimals: int = 1) -> str:
     if fraction != 0 and abs(fraction) * 100 < 0.5 * 10**-decimals:
         return f"{_significant(fraction * 100, 2)}%"
     if abs(fraction) >= _MANY_TIMES:
-        return f"{format_number(fraction * 100)}%"
+        # A hundred times as much may be more than a double holds.
+        return f"{format_number(fraction * 100)}%" if math.isfinite(fraction * 100) else format_times(fraction)
     return f"{fraction * 100:.{decimals}f}%"
 
 

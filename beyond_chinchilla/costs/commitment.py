@@ -75,8 +75,10 @@ def blended_cost(
     """
     hours = _needs(need)
     months = len(hours)
-    hourly = price * committed + _by_month(on_demand, months) * excess(hours, committed)
-    return float(HOURS_PER_MONTH * (_by_month(weights, months) * hourly).sum())
+    # Prices that no double can add up make a cost without end.
+    with np.errstate(over="ignore", invalid="ignore"):
+        hourly = _sound(price) * committed + _by_month(on_demand, months) * excess(hours, committed)
+        return float(HOURS_PER_MONTH * (_by_month(weights, months) * hourly).sum())
 
 
 def best_committed(need: ArrayLike, *, price: float, on_demand: ArrayLike, weights: ArrayLike = 1.0) -> float:
@@ -101,14 +103,16 @@ def best_committed(need: ArrayLike, *, price: float, on_demand: ArrayLike, weigh
     hours = _needs(need)
     months, count = hours.shape
     factors = _by_month(weights, months)
-    value = np.repeat(factors * _by_month(on_demand, months), count)
     flat = hours.ravel()
     order = np.argsort(flat)
-    # What the hours after each one are worth, from the far end so that nothing cancels.
-    later = np.append(np.cumsum(value[order][::-1])[::-1], 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = np.repeat(factors * _by_month(on_demand, months), count)
+        # What the hours after each one are worth, from the far end so that nothing cancels.
+        later = np.append(np.cumsum(value[order][::-1])[::-1], 0.0)
+        least = _sound(price) * count * factors.sum()
     candidates = np.append(0.0, flat[order])
     # later[i] counts hours equal to candidates[i] as above it: the first one that passes is right all the same.
-    return float(candidates[np.argmax(later <= price * count * factors.sum())])
+    return float(candidates[np.argmax(later <= least)])
 
 
 def best_share(
@@ -247,4 +251,13 @@ def _needs(need: ArrayLike) -> Array:
 
 
 def _by_month(values: ArrayLike, months: int) -> Array:
-    return np.broadcast_to(np.asarray(values, dtype=np.float64), (months,))
+    return np.broadcast_to(_sound(values), (months,))
+
+
+def _sound(values: ArrayLike) -> Array:
+    """Return prices or weights as an array, if they can be any."""
+    array = np.asarray(values, dtype=np.float64)
+    good = np.isfinite(array) & (array >= 0)
+    if not good.all():
+        raise InputError(f"commitment: prices and weights must be >= 0 and finite, not {array[~good].flat[0]:g}")
+    return array

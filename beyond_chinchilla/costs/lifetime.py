@@ -56,7 +56,17 @@ class HiredCompute:
         """
         if not np.all((np.asarray(mfu) > 0) & (np.asarray(mfu) <= 1)):
             raise InputError(f"a utilisation (MFU) must be above 0 and at most 1, not {mfu}")
-        return self.price / (SECONDS_PER_HOUR * self.peak * mfu)
+        with np.errstate(all="ignore"):
+            useful = SECONDS_PER_HOUR * self.peak * np.asarray(mfu, dtype=float)
+            rate = np.divide(self.price, useful)
+        # Of smaller numbers a double loses digits.
+        least = np.finfo(float).tiny
+        if not np.all((useful >= least) & (rate >= least) & np.isfinite(useful) & np.isfinite(rate)):
+            raise InputError(
+                f"a FLOP at {self.price} USD/hour, {self.peak:g} FLOP/s and an MFU of {mfu} has a price beyond what "
+                "numbers hold; check the three"
+            )
+        return rate if rate.ndim else float(rate)
 
 
 def lifetime_cost(

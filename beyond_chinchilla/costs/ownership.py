@@ -16,6 +16,7 @@ so has the cooling in it (PUE 1) and is paid in full (draw 1), at 0.0826 USD/kWh
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 from beyond_chinchilla.errors import InputError
@@ -25,6 +26,9 @@ from beyond_chinchilla.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 # 19% of the cluster's total.
 SERVER_FACTOR = 1.64
 NETWORK_FACTOR = 1.0 / 0.81
+
+# A fraction of a second: no machine serves for less.
+_FEWEST_YEARS = 1e-9
 
 # A range for every field: lowest, whether it may be touched, highest, unit, what to write.
 _RANGES = {
@@ -51,12 +55,21 @@ def capital_recovery(rate: float, years: float) -> float:
     years : float
         n, > 0.
 
+    Raises
+    ------
+    InputError
+        A rate below zero, years that are not above it, or either not finite.
+
     >>> f"{capital_recovery(0.10, 4):.6f}", capital_recovery(0.0, 4)
     ('0.315471', 0.25)
     """
+    if not (0.0 <= rate < math.inf and _FEWEST_YEARS <= years < math.inf):
+        raise InputError(
+            f"purchase: rate must be >= 0 and years at least {_FEWEST_YEARS:g}, both finite, not {rate:g} and {years:g}"
+        )
     growth = years * math.log1p(rate)
     # Below, the two agree to the last bit, and the smallest rates would divide by zero.
-    return rate / -math.expm1(-growth) if growth > 1e-18 else 1.0 / years
+    return rate / -math.expm1(-growth) if growth > sys.float_info.min else 1.0 / years
 
 
 def sinking_fund(rate: float, years: float) -> float:
@@ -65,7 +78,8 @@ def sinking_fund(rate: float, years: float) -> float:
     >>> f"{sinking_fund(0.10, 4):.6f}", sinking_fund(0.0, 4)
     ('0.215471', 0.25)
     """
-    return capital_recovery(rate, years) * math.exp(-years * math.log1p(rate))
+    recovered = capital_recovery(rate, years)
+    return recovered * math.exp(-years * math.log1p(rate))
 
 
 def capex_of_chip(

@@ -24,7 +24,7 @@ RATIOS = (1e-3, 1e7)
 # In nats or bits no token costs more than ln(vocabulary), but percentages do.
 LARGEST_LOSS = 20.0
 # No unit makes more or less of any quantity of a run; beyond them ratios and powers overflow.
-_LEAST, _MOST = 1e-12, 1e40
+LEAST, MOST = 1e-12, 1e40
 # Runs that are compared with each other to see whether losses fall.
 COMPARED = 500
 
@@ -44,7 +44,7 @@ def find_faults(
     aside: dict[int, tuple[str, str]] = {}
     for role, values in checked:
         faults = known.get(role, {})
-        for i in np.flatnonzero(~((values >= _LEAST) & (values <= _MOST))).tolist():
+        for i in np.flatnonzero(~((values >= LEAST) & (values <= MOST))).tolist():
             if i not in aside:
                 reason, detail = faults.get(i) or _fault(float(values[i]))
                 aside[i] = f"{role.replace('_', ' ')} {reason}", detail
@@ -80,7 +80,8 @@ def accuracies(N: Array, D: Array, loss: Array) -> str:
     # Pairs of which one run has no fewer of both: its loss should be the lower one.
     sample = np.unique(np.linspace(0, len(loss) - 1, COMPARED).astype(int))
     N, D, compared = N[sample], D[sample], loss[sample]
-    larger = (N[:, None] >= N) & (D[:, None] >= D) & ((N[:, None] > N) | (D[:, None] > D))
+    # Runs alike in both count once each way, which is nothing.
+    larger = (N[:, None] >= N) & (D[:, None] >= D)
     if np.sign(compared[:, None] - compared)[larger].sum() <= 0:
         return ""
     kind = "at most 1" if share else f"as large as {format_number(float(loss.max()))}"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from beyond_chinchilla.errors import FitError, InputError
+from beyond_chinchilla.fit.checks import LEAST, MOST
 from beyond_chinchilla.units import format_number
 
 Array = NDArray[np.float64]
@@ -273,17 +274,17 @@ def positive_columns(**columns: ArrayLike) -> list[Array]:
     Raises
     ------
     InputError
-        Another length, or a value that is not positive and finite; the message says which.
+        Another length, or a value that is not positive and of this world; the message says which.
     """
     arrays = {name: np.asarray(values, dtype=float).ravel() for name, values in columns.items()}
     if len({array.size for array in arrays.values()}) > 1:
         sizes = ", ".join(f"{name} {array.size}" for name, array in arrays.items())
         raise InputError(f"columns differ in length: {sizes}; give every run all of them")
     for name, array in arrays.items():
-        wrong = np.flatnonzero(~(np.isfinite(array) & (array > 0)))
+        wrong = np.flatnonzero(~((array >= LEAST) & (array <= MOST)))
         if wrong.size:
             raise InputError(
-                f"{name}[{wrong[0]}] is {array[wrong[0]]:g}, not a positive number "
+                f"{name}[{wrong[0]}] is {array[wrong[0]]:g}, not a positive number of {LEAST:g} to {MOST:g} "
                 f"({wrong.size} such in {array.size}); leave these rows out"
             )
     return list(arrays.values())
@@ -339,8 +340,8 @@ def _valley(
         reason = "the parabola opens downwards: there is no least loss"
         return Budget(flops, N.size, bounds, **facts, reason=reason), nothing
     u = -coefficients[1] / (2.0 * coefficients[2])
-    # Beyond e^700 no size is a number; the reason below says enough.
-    vertex = float(np.exp(np.clip(middle + spread * u, -700.0, 700.0)))
+    # Beyond e^600 a size and its tokens are no numbers; the reason below says enough.
+    vertex = float(np.exp(np.clip(middle + spread * u, -600.0, 600.0)))
     lowest = float(coefficients[0] + 0.5 * coefficients[1] * u)
     facts |= {"params": vertex, "tokens": flops / (6.0 * vertex), "loss": lowest}
     if not -1.0 <= u <= 1.0:
@@ -349,9 +350,9 @@ def _valley(
         return Budget(flops, N.size, bounds, **facts, reason=reason), nothing
     if not samples:
         return Budget(flops, N.size, bounds, **facts), nothing
-    leverage = np.clip(np.einsum("ij,ji->i", design, projector), 0.0, 1.0 - 1e-9)
-    residuals = widening * (L - fitted) / np.sqrt(1.0 - leverage)
-    residuals = np.where(leverage > 1.0 - 1e-6, 0.0, residuals)
+    left = 1.0 - np.einsum("ij,ji->i", design, projector)
+    # A run that its parabola goes through has nothing to redraw.
+    residuals = widening * (L - fitted) / np.sqrt(np.where(left > 1e-6, left, np.inf))
     residuals -= residuals.mean()
     redrawn = fitted + residuals[rng.integers(0, N.size, (samples, N.size))]
     _, c1, c2 = (redrawn @ projector.T).T

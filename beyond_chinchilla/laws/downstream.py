@@ -97,7 +97,8 @@ class DownstreamMap:
 
     def error(self, loss: ArrayLike) -> Array:
         """Return the error at a loss [nats/token] (numeric). Gadre et al. 2024, Eq. 5."""
-        return np.asarray(self.epsilon - self.k * np.exp(-self.gamma * np.asarray(loss, dtype=float)))
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(self.epsilon - self.k * np.exp(-self.gamma * np.asarray(loss, dtype=float)))
 
     def score(self, loss: ArrayLike) -> Array:
         """Return the score, 1 - error, at a loss [nats/token] (numeric)."""
@@ -105,7 +106,8 @@ class DownstreamMap:
 
     def slope(self, loss: ArrayLike) -> Array:
         """Return by how much the error rises with the loss, d error / d loss [token/nat] (numeric)."""
-        return np.asarray(self.gamma * self.k * np.exp(-self.gamma * np.asarray(loss, dtype=float)))
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(self.gamma * self.k * np.exp(-self.gamma * np.asarray(loss, dtype=float)))
 
     def loss_for(self, error: ArrayLike) -> Array:
         """Return the loss [nats/token] at which the error is as stated (numeric); inf at epsilon and above.

@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 # vocabulary and aspect ratio.
 EMBEDDING_COEFFICIENT = 47491.0
 EMBEDDING_POWER = 1.0 / 3.0
+# A size is something to the power of 1/exponent: of a smaller exponent a double has no digits of it.
+LEAST_EXPONENT = 1e-9
+_LEAST = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class LossLaw:
     A, B : float
         Coefficients of the model and data terms, > 0.
     alpha, beta : float
-        Their exponents, > 0.
+        Their exponents, > 0. Below `LEAST_EXPONENT` a loss can be had of a size, but no size of a loss.
     power : float
         Exponent of the sum; 1 except in Kaplan's form.
     counts : {"total", "non-embedding"}
@@ -170,21 +173,26 @@ class LossLaw:
         N is counted as the law counts it (`counts`). Hoffmann et al. 2022, Eq. 2.
         """
         N, D = np.asarray(N, dtype=float), np.asarray(D, dtype=float)
-        return np.asarray(self.E + (self.A * N**-self.alpha + self.B * D**-self.beta) ** self.power)
+        with np.errstate(all="ignore"):
+            R = _falling(self.A, N, self.alpha) + _falling(self.B, D, self.beta)
+            return np.asarray(self.E + R**self.power)
 
     def reducible(self, loss: ArrayLike) -> Array:
         """Return R = (loss - E)^(1/power), the value that the posynomial must reach; nan at or below E."""
-        gap = np.asarray(loss, dtype=float) - self.E
-        return np.where(gap > 0, np.abs(gap) ** (1.0 / self.power), np.nan)
+        with np.errstate(all="ignore"):
+            gap = np.asarray(loss, dtype=float) - self.E
+            return np.where(gap > 0, np.abs(gap) ** (1.0 / self.power), np.nan)
 
     def loss_of_reducible(self, R: ArrayLike) -> Array:
         """Return the loss [nats/token] at which the reducible part is R."""
-        return np.asarray(self.E + np.asarray(R, dtype=float) ** self.power)
+        with np.errstate(all="ignore"):
+            return np.asarray(self.E + np.asarray(R, dtype=float) ** self.power)
 
     def reducible_elasticity(self, loss: ArrayLike) -> Array:
         """Return d ln R / d ln loss."""
         loss = np.asarray(loss, dtype=float)
-        return np.asarray(loss / ((loss - self.E) * self.power))
+        with np.errstate(all="ignore"):
+            return np.asarray(loss / ((loss - self.E) * self.power))
 
     def tokens_for(self, N: ArrayLike, loss: ArrayLike) -> Array:
         """Return the tokens with which N parameters reach a loss; nan where no number of tokens does.
@@ -193,15 +201,15 @@ class LossLaw:
         >>> round(float(law.tokens_for(7e9, 2.0453)) / 1e12, 3)
         1.239
         """
-        with np.errstate(divide="ignore"):
-            left = self.reducible(loss) - self.A * np.asarray(N, dtype=float) ** -self.alpha
-        return np.where(left > 0, (self.B / np.where(left > 0, left, 1.0)) ** (1.0 / self.beta), np.nan)
+        with np.errstate(all="ignore"):
+            left = self.reducible(loss) - _falling(self.A, np.asarray(N, dtype=float), self.alpha)
+            return np.where(left > 0, _size(self.B, np.where(left > 0, left, 1.0), self.beta), np.nan)
 
     def params_for(self, D: ArrayLike, loss: ArrayLike) -> Array:
         """Return the parameters that reach a loss on D tokens; nan where no number of parameters does."""
-        with np.errstate(divide="ignore"):
-            left = self.reducible(loss) - self.B * np.asarray(D, dtype=float) ** -self.beta
-        return np.where(left > 0, (self.A / np.where(left > 0, left, 1.0)) ** (1.0 / self.alpha), np.nan)
+        with np.errstate(all="ignore"):
+            left = self.reducible(loss) - _falling(self.B, np.asarray(D, dtype=float), self.beta)
+            return np.where(left > 0, _size(self.A, np.where(left > 0, left, 1.0), self.alpha), np.nan)
 
     def posynomial(self) -> Posynomial:
         """Return the reducible part as a posynomial in ``params`` (as the law counts them) and ``tokens``."""
@@ -242,24 +250,26 @@ class LossLaw:
         stated = [name for name, value in given.items() if value is not None]
         if len(stated) != 1:
             raise InputError(f"compute_optimal needs exactly one of {', '.join(given)}; got {stated or 'none'}")
-        q = self.data_share
-        if params is not None:
-            R = self.A * np.asarray(params, dtype=float) ** -self.alpha / q
-        elif tokens is not None:
-            R = self.B * np.asarray(tokens, dtype=float) ** -self.beta / (1.0 - q)
-        elif loss is not None:
-            R = self.reducible(loss)
-        else:
-            assert flops is not None
-            G = (self.alpha * self.A / (self.beta * self.B)) ** (1.0 / (self.alpha + self.beta))
-            N = G * (np.asarray(flops, dtype=float) / 6.0) ** q
-            R = self.A * N**-self.alpha / q
-        N = (self.A / (q * R)) ** (1.0 / self.alpha)
-        D = (self.B / ((1.0 - q) * R)) ** (1.0 / self.beta)
-        # What was given comes back to the last bit.
-        N = N if params is None else np.asarray(params, dtype=float)
-        D = D if tokens is None else np.asarray(tokens, dtype=float)
-        return ComputeOptimal(params=N, tokens=D, flops=6.0 * N * D, loss=self.loss_of_reducible(R))
+        # 1 - q would lose digits where beta is by far the larger.
+        q, rest = self.data_share, self.alpha / (self.alpha + self.beta)
+        with np.errstate(all="ignore"):
+            if params is not None:
+                R = _falling(self.A, np.asarray(params, dtype=float), self.alpha) / q
+            elif tokens is not None:
+                R = _falling(self.B, np.asarray(tokens, dtype=float), self.beta) / rest
+            elif loss is not None:
+                R = self.reducible(loss)
+            else:
+                assert flops is not None
+                G = _size(self.alpha * self.A, self.beta * self.B, self.alpha + self.beta)
+                N = G * (np.asarray(flops, dtype=float) / 6.0) ** q
+                R = _falling(self.A, N, self.alpha) / q
+            N = _size(self.A, q * R, self.alpha)
+            D = _size(self.B, rest * R, self.beta)
+            # What was given comes back to the last bit.
+            N = N if params is None else np.asarray(params, dtype=float)
+            D = D if tokens is None else np.asarray(tokens, dtype=float)
+            return ComputeOptimal(params=N, tokens=D, flops=6.0 * N * D, loss=self.loss_of_reducible(R))
 
     # How parameters are counted
 
@@ -302,3 +312,20 @@ class LossLaw:
         if self.counts != "total":
             row["counts"] = self.counts
         return row
+
+
+def _falling(coefficient: Any, size: Array, exponent: Any) -> Array:
+    """Return coefficient x size^-exponent: in logs where the power alone leaves the range of a double."""
+    power = size**-exponent
+    # A whole exponent would make something of a size below zero.
+    fine = (power >= _LEAST) & (power < np.inf) & (size > 0)
+    plain = np.asarray(coefficient * power)
+    return plain if np.all(fine) else np.where(fine, plain, np.exp(np.log(coefficient) - exponent * np.log(size)))
+
+
+def _size(coefficient: Any, left: Any, exponent: Any) -> Array:
+    """Return (coefficient/left)^(1/exponent): in logs where the quotient leaves the range of a double."""
+    quotient = np.divide(coefficient, left)
+    fine = (quotient >= _LEAST) & (quotient < np.inf)
+    plain = np.asarray(quotient ** (1.0 / exponent))
+    return plain if np.all(fine) else np.where(fine, plain, np.exp((np.log(coefficient) - np.log(left)) / exponent))

@@ -271,26 +271,30 @@ def saturated(value: ArrayLike, limit: ArrayLike, R: ArrayLike) -> Array:
     [0.5, 1.0, 1.9682, 16.3878]
     """
     limit, R = np.asarray(limit, dtype=float), np.asarray(R, dtype=float)
-    times = np.asarray(value, dtype=float) / limit
-    beyond = np.maximum(times - 1.0, 0.0)
-    return np.asarray(limit * (np.minimum(times, 1.0) - R * np.expm1(-beyond / R)))
+    # Passes beyond all numbers are worth what passes without end are.
+    with np.errstate(all="ignore"):
+        times = np.asarray(value, dtype=float) / limit
+        beyond = np.maximum(times - 1.0, 0.0)
+        return np.asarray(limit * (np.minimum(times, 1.0) - R * np.expm1(-beyond / R)))
 
 
 def saturated_slope(value: ArrayLike, limit: ArrayLike, R: ArrayLike) -> Array:
     """Return d ln saturated / d ln value: 1 up to the limit, and falling to 0 beyond."""
     value, limit, R = (np.asarray(each, dtype=float) for each in (value, limit, R))
-    beyond = np.maximum(value / limit - 1.0, 0.0)
-    return np.asarray(value * np.exp(-beyond / R) / saturated(value, limit, R))
+    with np.errstate(all="ignore"):
+        beyond = np.maximum(value / limit - 1.0, 0.0)
+        return np.asarray(value * np.exp(-beyond / R) / saturated(value, limit, R))
 
 
 def unsaturated(saturated_value: ArrayLike, limit: ArrayLike, R: ArrayLike) -> Array:
     """Return the value that saturates to `saturated_value`; nan from limit (1 + R) on (numeric, broadcasting)."""
     limit, R = np.asarray(limit, dtype=float), np.asarray(R, dtype=float)
-    times = np.asarray(saturated_value, dtype=float) / limit
-    share = (np.maximum(times, 1.0) - 1.0) / R
-    reached = share < 1.0
-    further = -R * np.log1p(-np.where(reached, share, 0.0))
-    return np.where(reached, limit * (np.minimum(times, 1.0) + further), np.nan)
+    with np.errstate(all="ignore"):
+        times = np.asarray(saturated_value, dtype=float) / limit
+        share = (np.maximum(times, 1.0) - 1.0) / R
+        reached = share < 1.0
+        further = -R * np.log1p(-np.where(reached, share, 0.0))
+        return np.where(reached, limit * (np.minimum(times, 1.0) + further), np.nan)
 
 
 def _check_form(law: LossLaw) -> None:

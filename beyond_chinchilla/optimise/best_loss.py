@@ -153,7 +153,6 @@ def _chinchilla_for(problem: Problem, budget: Limit, values: Mapping[str, float]
     part = held(replace(plain, target_loss=conflict.without_target(plain).target_loss), values)
     assert part is not None
     spent = _spent(part, next(limit for limit in part.limits if limit.label == BUDGET))
-    values = {lever.kind: values.get(lever.kind, 0.0) for lever in problem.levers}
     return replace(spent, loss=loss(problem, spent.params, spent.tokens, values))
 
 
@@ -169,6 +168,8 @@ def _spent(problem: Problem, budget: Limit) -> Candidate:
     low, high = 0.0, _LARGEST
     for _ in range(100):
         middle = 0.5 * (low + high)
+        if middle in (low, high):
+            break
         low, high = (middle, high) if bill(middle) < 0 else (low, middle)
     point = law.compute_optimal(params=math.exp(0.5 * (low + high)))
     return assess(problem, float(point.params), float(point.tokens))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
+
+import numpy as np
 
 from beyond_chinchilla.optimise.limits import Limit
 from beyond_chinchilla.optimise.problem import Problem
 
 # Six orders of magnitude: what a limit would have to give beyond that is no advice.
 _MOST_SLACK = math.log(1e6)
+# ln of nearly all that a double holds.
+_LARGEST_LOG = 700.0
 _DIGITS = 4
 _TARGET = "target"
 
@@ -154,7 +159,10 @@ def without_target(problem: Problem) -> Problem:
 
 def _weakest(problem: Problem) -> float:
     """Return ln R of a target that any model meets: far above the loss of one parameter on one token."""
-    return max(math.log(problem.reducible), math.log(problem.law.A + problem.law.B)) + _MOST_SLACK
+    law = problem.law
+    smallest = float(np.logaddexp(math.log(law.A), math.log(law.B)))
+    weakest = max(math.log(problem.reducible), smallest) + _MOST_SLACK
+    return min(weakest, _LARGEST_LOG / max(law.power, 1.0))
 
 
 def _retargeted(problem: Problem, log_R: float) -> Problem:
@@ -176,7 +184,7 @@ def _relief(problem: Problem, limit: Limit, feasible: Feasible) -> float | None:
         return None if needed is None or needed > _MOST_SLACK else limit.moved(sign * needed)
 
     def bound(slack: float) -> float:
-        return limit.bound * math.exp(sign * slack)
+        return min(max(limit.bound * math.exp(sign * slack), sys.float_info.min), sys.float_info.max)
 
     def helps(slack: float) -> bool:
         loose = replace(limit, bound=bound(slack))

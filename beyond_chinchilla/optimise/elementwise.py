@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from beyond_chinchilla.errors import InputError
-from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.laws.loss_law import LEAST_EXPONENT, LossLaw
 from beyond_chinchilla.optimise.blocks import Array, BlockBill, BlockCurve, Real, powers, spread
 from beyond_chinchilla.posynomial import Posynomial
 
@@ -35,6 +35,8 @@ _TOLERANCE = 1e-14
 _LAST_STEP = 1e-10
 _BALANCED = 1e-6
 _WIDEST = 600.0
+# Of smaller numbers a double loses digits.
+_LEAST = float(np.finfo(float).tiny)
 
 
 class Status(IntEnum):
@@ -46,7 +48,8 @@ class Status(IntEnum):
     INFEASIBLE = 2
     """No point of the curve, and no corner of the floors, meets every limit."""
     UNBOUNDED = 3
-    """The bill falls for ever towards larger or towards smaller models."""
+    """The bill falls for ever towards larger or towards smaller models; or N* or D* is too large or too small for a
+    double, or the law too flat (`LEAST_EXPONENT`) to tell."""
     NOT_CONVERGED = 4
 
 
@@ -157,7 +160,14 @@ def _solve(curve: BlockCurve, log_R: Real, cost: BlockBill, limits: list[BlockBi
     status[~np.isfinite(reduce(np.add, coefficients, log_R))] = Status.INVALID
     lost = status != Status.OPTIMAL
     n[lost] = d[lost] = np.nan
-    return np.exp(n), np.exp(d), status, iterations, residual
+    N, D = np.exp(n), np.exp(d)
+    held = (np.minimum(N, D) >= _LEAST) & (np.maximum(N, D) < np.inf)
+    held &= np.minimum(curve.alpha, curve.beta) >= LEAST_EXPONENT
+    beyond = np.flatnonzero(~lost & ~held)
+    N[beyond] = D[beyond] = np.nan
+    # Next to the end of the curve a limit is kept by more tokens than numbers hold alone.
+    status[beyond] = np.where(np.isin(beyond, moved), np.int8(Status.INFEASIBLE), np.int8(Status.UNBOUNDED))
+    return N, D, status, iterations, residual
 
 
 def _stationary(curve: BlockCurve, cost: BlockBill) -> tuple[Real, Codes, NDArray[np.intp], Real]:

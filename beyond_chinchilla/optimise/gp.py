@@ -253,7 +253,8 @@ def _endless(names: Sequence[str], directions: Sequence[float]) -> str:
 def _falling_direction(stack: Stack) -> str:
     """Find a direction in which no term rises and some fall, by a linear program, and say which it is."""
     cp = _cvxpy()
-    with _LOCK:
+    with _LOCK, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Solution may be inaccurate", category=UserWarning)
         problem, direction, powers = _compile_direction(*stack.powers.shape)
         powers.value = stack.powers
         try:

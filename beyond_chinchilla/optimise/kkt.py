@@ -291,8 +291,8 @@ def _nonnegative_least_squares(columns: Array, target: Array) -> Array:
                 break
             # Walk towards the trial until the first weight vanishes; it leaves.
             old = x[support]
-            falls = np.where(trial <= 0, old - trial, np.inf)
-            shares = np.where(falls > 0, old / np.where(falls > 0, falls, 1.0), 0.0)
+            falls = np.maximum(old - trial, np.finfo(float).tiny)
+            shares = np.divide(old, falls, out=np.full_like(old, np.inf), where=trial <= 0)
             first = int(shares.argmin())
             x[support] = old + shares[first] * (trial - old)
             x[support.pop(first)] = 0.0
@@ -303,12 +303,8 @@ def kkt_residual(here: Local, multipliers: Array) -> float:
     """Return the largest violation of the optimality conditions, in logs."""
     values = here.values[1:]
     stationarity = here.gradients[0] + multipliers @ here.gradients[1:]
-    return max(
-        float(np.abs(stationarity).max(initial=0.0)),
-        float(values.max(initial=0.0)),
-        float(np.abs(multipliers * values).max(initial=0.0)),
-        float((-multipliers).max(initial=0.0)),
-    )
+    every = np.concatenate((np.abs(stationarity), values, np.abs(multipliers * values), -multipliers))
+    return float(every.max(initial=0.0))
 
 
 def certify(

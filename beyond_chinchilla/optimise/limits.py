@@ -65,8 +65,17 @@ class Limit:
 
     def broken(self, point: Mapping[str, float]) -> bool:
         """Say whether a plan breaks the limit, beyond rounding."""
-        over = math.log((self.value(point) + self.offset) / (self.bound + self.offset))
+        over = self.excess(self.value(point))
         return (over if self.side == "max" else -over) > 1e-9
+
+    def excess(self, value: float) -> float:
+        """Return ln of a value [unit] over the bound, both with the offset; -inf of nothing."""
+        held, bound = value + self.offset, self.bound + self.offset
+        if not held > 0.0:
+            return -math.inf
+        # A quotient may leave the range of a double where its logarithm does not.
+        quotient = held / bound
+        return math.log(quotient) if 0.0 < quotient < math.inf else math.log(held) - math.log(bound)
 
     def moved(self, step: float) -> float:
         """Return the bound at which the limit's posynomial allows e^step times as much."""
@@ -198,7 +207,7 @@ def price(
     section 3.3).
     """
     value = limit.value(point)
-    slack = abs(math.log((value + limit.offset) / (limit.bound + limit.offset)))
+    slack = abs(limit.excess(value))
     binding = slack <= _BINDING
     elasticity = (-multiplier if limit.side == "max" else multiplier) * limit.stretch(law) if binding else 0.0
     return LimitRow(
@@ -232,7 +241,7 @@ def _tightest(rows: list[LimitRow]) -> LimitRow:
     if len(rows) == 1:
         return rows[0]
     sign = 1.0 if rows[0].side == "max" else -1.0
-    row = max(rows, key=lambda row: sign * (row.value / row.bound - 1.0))
+    row = max(rows, key=lambda row: sign * row.value / row.bound)
     elasticity = sum(row.elasticity for row in rows)
     return replace(
         row,

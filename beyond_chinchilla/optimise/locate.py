@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -148,12 +149,21 @@ def assess(problem: Problem, N: float, D: float, variables: Mapping[str, float] 
             terms["rounding"] = rounding
         if nominal is not None:
             nominal = _sum(nominal, problem.bill.nominal_terms(point))
+    with np.errstate(over="ignore"):
+        trained, served = float(compute[trains].sum()), float(compute[~trains].sum())
+    total = sum(terms.values())
+    if not all(map(math.isfinite, (total, trained, served))) or (total == 0.0 and problem.bill is None):
+        raise InputError(
+            f"{problem.name}: a model of {point['params']:g} params and {D:g} tokens costs {total:g} "
+            f"{problem.cost.unit} and takes {trained + served:g} FLOP, beyond what numbers hold; check the target, "
+            "prices and the law's constants"
+        )
     return Candidate(
         params=float(point["params"]),
         tokens=D,
         loss=float(problem.law.loss(N, D)),
-        training_flops=float(compute[trains].sum()),
-        inference_flops=float(compute[~trains].sum()),
+        training_flops=trained,
+        inference_flops=served,
         terms=terms,
         unit=problem.cost.unit,
         breaks=problem.broken(point),
@@ -259,11 +269,13 @@ def _by_elementwise(problem: Problem) -> Located:
 
 
 def _endless(problem: Problem) -> str:
-    """Name the variable that nothing holds, and the limit that would."""
+    """Name the variable that nothing holds, and the limit that would; or say that the plan is beyond all numbers."""
     grows = {
         variable: any(term.power(variable) > 0 for term in problem.counted_cost.terms)
         for variable in ("params", "tokens")
     }
+    if all(grows.values()):
+        return "the plan has more or fewer params or tokens than numbers hold; check target, prices and the law"
     if grows["params"]:
         return "tokens can grow for ever while params shrink: no cost rises with tokens; give limits.tokens.max"
     if grows["tokens"]:
@@ -320,6 +332,11 @@ def chinchilla(problem: Problem, values: Mapping[str, float] | None = None) -> C
         problem = plain(held(replace(problem, repetition=None), ends) or problem)
     point = problem.law.compute_optimal(loss=problem.target_loss)
     N, D = float(point.params), float(point.tokens)
+    if not all(sys.float_info.min <= size < math.inf for size in (N, D)):
+        raise InputError(
+            f"{problem.name}: the compute-optimal model of loss {problem.target_loss:g} under law {problem.law.name} "
+            f"would have {N:g} params and {D:g} tokens, beyond what numbers hold; check the target and the constants"
+        )
     return assess(problem, N, D, run_at_best(problem, N, D, limited=False))
 
 

@@ -210,18 +210,19 @@ class Operations:
     ) -> float:
         """Return the least ln batch between two whose bill is within `slack` of the least, in logs."""
         low, high = left, right
-        least = math.inf
+        least, cheapest = math.inf, right
         for _ in range(flat_rounds):
             grid = _grid(low, high)
             bills = self._evaluate(base, grid)[0]
-            least = min(least, float(bills.min()))
             best = int(bills.argmin())
+            if bills[best] < least:
+                least, cheapest = float(bills[best]), float(grid[best])
             low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
-        low, high = left, right
+        # Beyond the least a bill may rise again: what costs as little lies before it, and ends there.
+        low, high = left, cheapest
         for _ in range(rounds):
             grid = _grid(low, high)
-            good = self._evaluate(base, grid)[0] <= least + slack
-            first = int(np.argmax(good)) if good.any() else len(grid) - 1
+            first = int(np.argmax(self._evaluate(base, grid)[0] <= least + slack))
             low, high = float(grid[max(first - 1, 0)]), float(grid[first])
             if first == 0:
                 break
@@ -230,7 +231,9 @@ class Operations:
 
 def _log_sums(owner: Array, terms: Array) -> Array:
     """Return ln of the sum of each posynomial's terms, column by column; `owner` says which terms are whose."""
-    return np.asarray(np.log(owner @ np.exp(np.clip(terms, -_LARGEST_EXPONENT, _LARGEST_EXPONENT))))
+    # Faster than np.clip, which is called more often than anything else here.
+    within = np.minimum(np.maximum(terms, -_LARGEST_EXPONENT), _LARGEST_EXPONENT)
+    return np.asarray(np.log(owner @ np.exp(within)))
 
 
 def _grid(first: float, last: float) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _FAR = 1e9
 # No model has e^100 parameters.
 _LARGEST = 100.0
+# Of smaller numbers a double loses digits.
+_LEAST = sys.float_info.min
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +103,12 @@ class Problem:
             )
         if not (math.isfinite(self.target_loss) and self.target_loss > self.law.E):
             raise InputError(below_floor(self.law, self.target_loss))
+        if not _LEAST <= self.reducible <= 1.0 / _LEAST:
+            raise InputError(
+                f"{self.name}: target loss {self.target_loss:g} leaves {self.reducible:g} above the floor E = "
+                f"{self.law.E:g} of law {self.law.name} for its terms to add up to, beyond what numbers hold; state "
+                "another target"
+            )
         _ = self.physics, self.counted_cost, self.ratios, self.far
 
     @cached_property
@@ -230,11 +239,12 @@ class Problem:
         """Return the labels of the limits that a plan breaks; see `point`."""
         return tuple(dict.fromkeys(limit.label for limit in self.limits if limit.broken(point)))
 
-    def spend_ratio(self, logs: Mapping[str, float]) -> float:
-        """Return what serving costs over what training costs; infinite where training is free."""
+    def spend_ratio(self, logs: Mapping[str, float]) -> float | None:
+        """Return what serving costs over what training costs; None where training is free, or next to it."""
         shares = driver_shares(self.counted_cost, logs)
         training = shares.get("training_price", 0.0)
-        return shares.get("demand", 0.0) / training if training else math.inf
+        ratio = shares.get("demand", 0.0) / training if training else math.inf
+        return ratio if math.isfinite(ratio) else None
 
 
 def driver_shares(posynomial: Posynomial, logs: Mapping[str, float]) -> dict[str, float]:

@@ -69,6 +69,8 @@ class Program:
 
     def scale(self, logs: Mapping[str, float]) -> float:
         """Return the objective over the bill: above 1 where the serving bill is shifted."""
+        if not self.problem.shift:
+            return 1.0
         value = math.exp(float(self.objective.log_value(logs)))
         return value / (value - self.problem.shift)
 

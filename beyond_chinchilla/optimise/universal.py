@@ -27,7 +27,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from beyond_chinchilla.laws.loss_law import LossLaw
+from beyond_chinchilla.laws.loss_law import LEAST_EXPONENT, LossLaw
 from beyond_chinchilla.posynomial import Posynomial
 
 Array = NDArray[np.float64]
@@ -45,6 +45,11 @@ _STEPS = ((0.28, 1, 1), (0.05, 2, 1), (0.0, 6, 2))
 _LINEAR_BEYOND = 60.0
 # A smaller spend ratio may have lost digits (to nothing, without serving): there D* is D_c to the last bit.
 _NO_SERVING = 1e-200
+# Of fewer tokens b/a may have left the range of a double on the way, of smaller figures digits are lost.
+_FEW = 1e-100
+_LEAST = float(np.finfo(float).tiny)
+# The exponential of more is nearly all that a double holds.
+_FAR = 700.0
 
 
 class Status(IntEnum):
@@ -56,7 +61,8 @@ class Status(IntEnum):
     OUT_OF_REACH = 2
     """The loss is at or below the law's irreducible loss E."""
     UNBOUNDED = 3
-    """Training is free while serving is not: ever more tokens make the model ever smaller."""
+    """Training is free while serving is not, so that ever more tokens make the model ever smaller; or N*, D* or their
+    spend ratio is too large or too small for a double, or the law too flat (`LEAST_EXPONENT`) to tell."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,7 @@ def optimum(law: LossLaw, loss: ArrayLike, train_rate: ArrayLike, serve_rate: Ar
     answer = params.reshape(-1), tokens.reshape(-1), ratio.reshape(-1)
     double = np.empty((6, min(BLOCK, params.size)))
     single = np.empty_like(double, dtype=np.float32)
+    flat = min(law.alpha, law.beta) < LEAST_EXPONENT
     # A status says what an invalid element is; its arithmetic may make nan or inf in silence.
     with np.errstate(all="ignore"):
         for start in range(0, params.size, BLOCK):
@@ -142,25 +149,42 @@ def optimum(law: LossLaw, loss: ArrayLike, train_rate: ArrayLike, serve_rate: Ar
             block = slice(start, start + size)
             here, found = _cut(asked, block), _cut(answer, block)
             _solve_block(law, here, found, double[:, :size], single[:, :size])
-            _judge_block(law, here, found, status.reshape(-1)[block])
+            if flat or not _is_ordinary(here, found):
+                _redo_extremes(law, here, found)
+                _judge_block(law, here, found, status.reshape(-1)[block])
     return Optimum(params=params, tokens=tokens, spend_ratio=ratio, status=status, law=law)
 
 
 def _optimum_by_law(law: LossLaw, asked: Three, shape: tuple[int, ...]) -> Optimum:
     """Return `optimum` where every problem has a law of its own: the same equations, a column for each constant."""
-    loss, train_rate, serve_rate = asked
-    q = law.data_share
+    status = np.full(shape, Status.OPTIMAL, dtype=np.int8)
     with np.errstate(all="ignore"):
-        log_R = np.log(law.reducible(loss))
-        log_D = (np.log(law.B / (1.0 - q)) - log_R) / law.beta
-        log_kappa = np.log(serve_rate) - np.log(train_rate) - log_D
-        ratio = np.broadcast_to(np.exp(log_spend_ratio(log_kappa, q, law.beta)), shape).copy()
-        growth = np.log1p(q * ratio)
-        params = np.exp((np.log(law.A / q) - log_R + growth - np.log1p(ratio)) / law.alpha)
-        tokens = np.exp(log_D + growth / law.beta)
-        status = np.full(shape, Status.OPTIMAL, dtype=np.int8)
+        params, tokens, ratio = (np.broadcast_to(x, shape).copy() for x in _solve_in_logs(law, asked))
         _judge_block(law, asked, (params, tokens, ratio), status)
     return Optimum(params=params, tokens=tokens, spend_ratio=ratio, status=status, law=law)
+
+
+def _solve_in_logs(law: LossLaw, asked: Three) -> Three:
+    """Return N*, D* and s: the same equations with nothing on the way that leaves the range of a double."""
+    loss, train_rate, serve_rate = asked
+    log_q, log_rest = _log_shares(law)
+    log_R = np.log(loss - law.E) / law.power
+    log_D = (np.log(law.B) - log_rest - log_R) / law.beta
+    log_rates = np.log(serve_rate) - np.log(train_rate)
+    q = law.data_share
+    log_ratio = log_spend_ratio(log_rates - log_D, q, law.beta)
+    ratio = np.exp(log_ratio)
+    growth = np.log1p(q * ratio)
+    params = np.exp((np.log(law.A) - log_q - log_R + growth - np.log1p(ratio)) / law.alpha)
+    # D* = b/(a s): with a tiny beta the logs of D_c and of D*/D_c are huge and nearly cancel.
+    tokens = np.exp(np.where(ratio >= _NO_SERVING, log_rates - log_ratio, log_D))
+    return params, tokens, ratio
+
+
+def _log_shares(law: LossLaw) -> tuple[Array, Array]:
+    """Return ln q and ln(1 - q), the second without what 1 - q loses."""
+    log_total = np.log(law.alpha + law.beta)
+    return np.log(law.beta) - log_total, np.log(law.alpha) - log_total
 
 
 def rates_of(cost: Posynomial) -> tuple[Array, Array] | None:
@@ -196,13 +220,14 @@ def _solve_block(law: LossLaw, asked: Three, answer: Three, double: Array, singl
     loss, train_rate, serve_rate = asked
     params, tokens, ratio = answer
     q, alpha, beta = law.data_share, law.alpha, float(law.beta)
+    log_q, log_rest = _log_shares(law)
     log_R = _log_reducible(law, loss, double[0])
     # The answers' own arrays serve until the answers are there.
     rates = np.divide(serve_rate, train_rate, out=_into(tokens, serve_rate, train_rate))
     log_rates = np.log(rates, out=_into(ratio, rates))
     # x = ln(b/a) - ln D_c + ln q
     x = np.divide(log_R, beta, out=_into(params, log_R))
-    x = np.add(x, math.log(q) - math.log(law.B / (1.0 - q)) / beta, out=_into(params, x))
+    x = np.add(x, log_q - (math.log(law.B) - log_rest) / beta, out=_into(params, x))
     x = np.add(x, log_rates, out=params)
 
     _, spend = _solve_growth(x, beta, double[1:], single)
@@ -212,7 +237,7 @@ def _solve_block(law: LossLaw, asked: Three, answer: Three, double: Array, singl
     spend += 1.0
     spend /= np.add(ratio, 1.0, out=double[-1])
     np.log(spend, out=spend)
-    spend += math.log(law.A / q)
+    spend += math.log(law.A) - log_q
     spend -= log_R
     spend /= alpha
     np.exp(spend, out=params)
@@ -235,24 +260,46 @@ def _divide_rates(law: LossLaw, rates: Array, log_R: Array, ratio: Array, tokens
     np.divide(rates, ratio, out=tokens)
     # Not "<": a nan beside it must not hide a small one.
     if not ratio.min(initial=np.inf) >= _NO_SERVING:
-        chinchilla = np.exp((math.log(law.B / (1.0 - law.data_share)) - log_R) / law.beta)
+        chinchilla = np.exp((math.log(law.B) - _log_shares(law)[1] - log_R) / law.beta)
         np.copyto(tokens, chinchilla, where=ratio < _NO_SERVING)
+
+
+def _is_ordinary(asked: Three, answer: Three) -> bool:
+    """Say whether a whole block is optimal, and nothing on the way to it left the range of a double."""
+    params, tokens, ratio = answer
+    train_rate = asked[1]
+    # A nan anywhere is neither above nor below.
+    return bool(
+        params.min() >= _LEAST
+        and tokens.min() >= _FEW
+        and max(params.max(), tokens.max(), ratio.max()) < np.inf
+        and train_rate.min() > 0.0
+        and train_rate.max() < np.inf
+    )
+
+
+def _redo_extremes(law: LossLaw, asked: Three, answer: Three) -> None:
+    """Solve those in logs for which the fast way may have left the range of a double."""
+    params, tokens, ratio = answer
+    lost = ~((params >= _LEAST) & (params < np.inf) & (tokens >= _FEW) & (tokens < np.inf) & (ratio < np.inf))
+    loss, train_rate, serve_rate = (np.broadcast_to(x, lost.shape)[lost] for x in asked)
+    for x, redone in zip(answer, _solve_in_logs(law, (loss, train_rate, serve_rate)), strict=True):
+        x[lost] = redone
 
 
 def _judge_block(law: LossLaw, asked: Three, answer: Three, status: NDArray[np.int8]) -> None:
     """Say what happened to each problem; no figure stays beside a status other than OPTIMAL."""
     loss, train_rate, serve_rate = asked
-    params, tokens, _ = answer
-    good = np.isfinite(params)
-    good &= np.isfinite(tokens)
+    params, tokens, ratio = answer
+    good = (params >= _LEAST) & (params < np.inf)
+    good &= (tokens >= _LEAST) & (tokens < np.inf)
+    good &= ratio < np.inf
+    good &= np.minimum(law.alpha, law.beta) >= LEAST_EXPONENT
     # Two negative rates have a positive ratio, and an infinite one a ratio of nought.
     good &= train_rate > 0
     good &= train_rate < np.inf
-    if good.all():
-        return
     finite = np.isfinite(loss) & np.isfinite(train_rate) & np.isfinite(serve_rate)
     valid = finite & (train_rate >= 0) & (serve_rate >= 0) & (train_rate + serve_rate > 0)
-    # Finite inputs whose answer leaves the range of a double count as unbounded as well.
     status[...] = np.select(
         [good, ~valid, np.broadcast_to(loss <= law.E, good.shape)],
         [Status.OPTIMAL, Status.INVALID, Status.OUT_OF_REACH],
@@ -352,9 +399,13 @@ def log_cost_ratio(spend_ratio: ArrayLike, alpha: ArrayLike, beta: ArrayLike) ->
     s, alpha, beta = (np.asarray(x, dtype=float) for x in (spend_ratio, alpha, beta))
     q = beta / (alpha + beta)
     growth = np.log1p(q * s)
+    far = growth / beta > _FAR
     # (1 + kappa)/(1 + s) = 1 + s/(1 + s) ((1 + q s)^(1/beta) - 1), for every s
-    excess = np.log1p(s / (1.0 + s) * np.expm1(growth / beta))
+    excess = np.log1p(s / (1.0 + s) * np.expm1(np.where(far, 0.0, growth / beta)))
     plain = growth * (1.0 / alpha + 1.0 / beta) - np.log1p(s) / alpha - excess
+    if np.any(far):
+        # Far out the excess is ln(s/(1 + s)) + ln(1 + q s)/beta, the larger part of which cancels.
+        plain = np.where(far, (growth - np.log1p(s)) / alpha + np.log1p(1.0 / np.where(far, s, 1.0)), plain)
     # Not ">=": what is not a number stays one either way.
     if np.all(s > _SERIES_BELOW):
         return np.asarray(plain)

@@ -259,7 +259,9 @@ def _over(
     says = np.full(shape, "", dtype=object)
     numbers = []
     for name, cells in ranges.items():
-        read, errors = np.frompyfunc(lambda cell, name=name: _number(cell, name, name in zero), 1, 2)(cells)
+        # numpy minds a number too large for a double, which is reported in its cell.
+        with np.errstate(all="ignore"):
+            read, errors = np.frompyfunc(lambda cell, name=name: _number(cell, name, name in zero), 1, 2)(cells)
         numbers.append(np.asarray(read, dtype=float))
         says = np.where(says == "", np.broadcast_to(np.asarray(errors, dtype=object), shape), says)
     with np.errstate(all="ignore"):

@@ -100,7 +100,7 @@ def _downhill(at: Callable[[float], float], start: float, low: float, high: floa
     """Return two points around the minimum of a convex function, from one near it; None where it is infinite there."""
     if math.isnan(start):
         return None
-    x, step = min(max(start, low), high - _STEP), _STEP
+    x, step = min(max(start, low + _STEP), high - _STEP), _STEP
     if math.isinf(at(x)):
         return None
     sign = -1.0 if at(x - step) <= at(x) else 1.0

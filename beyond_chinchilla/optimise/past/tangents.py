@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from beyond_chinchilla.errors import UnboundedError
 from beyond_chinchilla.laws.loss_law import LossLaw
 from beyond_chinchilla.optimise.located import Located
 from beyond_chinchilla.optimise.past.held import NOWHERE, Inner, settle
@@ -68,11 +69,14 @@ def bend(problem: Problem, inner: Inner) -> Located:
         part = tangent(n)
         if isinstance(part, float):
             return part
-        found = settle(inner(part), part, {})
+        try:
+            found = settle(inner(part), part, {})
+        except UnboundedError:
+            # The tangent is so flat that its plan is beyond all numbers: away from what brings nothing there.
+            flat = part.law.beta / law.beta - part.law.alpha / law.alpha
+            return math.copysign(math.inf, -flat)
         if not found.found:
             raise _NoPlanError
-        if not 0.0 < found.params < math.inf:
-            return math.inf if found.params else -math.inf
         known[n] = found
         return math.log(found.params) - n
 
