@@ -10,9 +10,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+# As type checkers read it too. The module `typing` takes longer to load than all else here, and until the command line
+# has begun a Ctrl-C is a traceback.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from beyond_chinchilla.analyse.capacity import capacity
     from beyond_chinchilla.fit.isoflop import fit_isoflop
     from beyond_chinchilla.fit.kaplan import fit_kaplan

@@ -34,6 +34,12 @@ def refuse_odd(item: int) -> int:
     return item
 
 
+def wait_for_ever(folder: str) -> None:
+    """Say which process this is, by a file."""
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(3600)
+
+
 def slow_spectrum(seed: int) -> np.ndarray:
     time.sleep(0.05)
     return spectrum(seed)

@@ -105,8 +105,14 @@ def indices(
     if len(groups) < 2:
         return ()
     # 2 s, with pandas and a little of matplotlib: only for who asks for sensitivity.
-    from SALib.analyze import sobol as analysis  # type: ignore[import-untyped]
-    from SALib.sample import sobol as sampling  # type: ignore[import-untyped]
+    try:
+        from SALib.analyze import sobol as analysis  # type: ignore[import-untyped]
+        from SALib.sample import sobol as sampling  # type: ignore[import-untyped]
+    except OSError:
+        raise InputError(
+            "SALib, which finds the indices, needs a folder for temporary files and finds none that can be written; "
+            "name one: TMPDIR=FOLDER"
+        ) from None
 
     names = [""] * dimensions
     for group in groups:

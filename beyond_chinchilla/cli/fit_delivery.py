@@ -44,13 +44,13 @@ def deliver(
     if output is not None and chosen == "json":
         result = replace(result, file=output.name)
     refused = result.diagnosis.verdict == REFUSED and not force
+    if output is None or not refused:
+        _emit(result, report, chosen, output, rows)
     if output is not None and (chosen == "json" or refused):
-        # The file is for scenarios; the page is for the person who asked.
+        # The file is for scenarios; the page is for the person who asked, and who may have stopped reading.
         out.show(lambda console: report.print_page(console, result), None)
     if refused and output is not None:
-        click.echo(f"{output} is not written: the verdict is '{REFUSED}'; --force writes it all the same", err=True)
-    else:
-        _emit(result, report, chosen, output, rows)
+        out.tell(f"{output} is not written: the verdict is '{REFUSED}'; --force writes it all the same")
     if refused:
         raise click.exceptions.Exit(1)
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import sys
 from typing import Any
 
 import click
 
-from beyond_chinchilla.errors import BeyondChinchillaError, printable
+from beyond_chinchilla.cli import interrupts
+from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.errors import BeyondChinchillaError, InputError, printable
+from beyond_chinchilla.files import unwritable
 
 # One file a command, imported when it is called: a cold start counts milliseconds.
 COMMANDS = (
@@ -59,13 +63,44 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        with interrupts.raised() as came:
+            try:
+                return super().invoke(ctx)
+            except click.exceptions.Exit:
+                raise
+            except BaseException as error:
+                if came:
+                    # Whatever a library has made of it, such as a module that cannot be loaded.
+                    words, code = "interrupted", interrupts.exit_code_of(came[0])
+                elif isinstance(error, BeyondChinchillaError):
+                    # The message's lines say already where they belong: no prefix.
+                    words, code = str(error), error.exit_code
+                else:
+                    # Words of the command line, which may be names of files. Those of a missing one are click's own.
+                    if isinstance(error, click.UsageError) and not isinstance(error, click.MissingParameter):
+                        raise click.UsageError(printable(error.format_message()), error.ctx) from None
+                    raise
+        out.tell(words)
+        raise click.exceptions.Exit(code)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except BeyondChinchillaError as error:
-            # The message's lines say already where they belong: no prefix. A file's name, or a name in it, may hold
-            # escape codes.
-            click.echo("\n".join(printable(line) for line in str(error).split("\n")), err=True)
-            ctx.exit(error.exit_code)
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            # click prints help and version itself.
+            if not _was_printing(error):
+                raise
+            out.give_up(sys.stdout)
+            out.tell(str(unwritable("standard output", error)))
+            sys.exit(InputError.exit_code)
+
+
+def _was_printing(error: OSError) -> bool:
+    """Say whether an error is of words that could not be printed, and not of some file."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_code is click.echo.__code__
 
 
 @click.group(cls=_Commands, context_settings=CONTEXT_SETTINGS, subcommand_metavar="SCENARIO... | COMMAND [ARGS]...")

@@ -8,7 +8,7 @@ import click
 
 from beyond_chinchilla.cli import output as out
 from beyond_chinchilla.errors import InputError
-from beyond_chinchilla.files import unwritable
+from beyond_chinchilla.files import write_anew
 
 
 @click.command("new", short_help="Write a commented scenario to start from.")
@@ -28,11 +28,7 @@ def command(name: str) -> None:
     if path.suffix not in (".yaml", ".yml"):
         path = path.with_name(path.name + ".yaml")
     try:
-        # Mode x: a file, or a link to one, that appears meanwhile is safe as well.
-        with path.open("x", encoding="utf-8", newline="") as file:
-            file.write(read_text("scenario-template.yaml"))
+        write_anew(path, read_text("scenario-template.yaml"))
     except FileExistsError:
         raise InputError(f"{path}: exists already; choose another name, or delete it first") from None
-    except (OSError, ValueError) as error:
-        raise unwritable(path, error) from None
     out.note(f"wrote {path}; now: bc-opt {path}")

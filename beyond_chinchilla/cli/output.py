@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.errors import InputError, printable
 from beyond_chinchilla.files import unwritable, write_whole
 
 if TYPE_CHECKING:
@@ -42,10 +43,21 @@ def is_quiet() -> bool:
     return context is not None and bool(context.meta.get(_QUIET))
 
 
+def tell(words: str) -> None:
+    """Tell the person on stderr; that nobody can hear it is no reason to stop, or to end otherwise.
+
+    Names of files, and names in them, may hold escape codes.
+    """
+    try:
+        click.echo("\n".join(printable(line) for line in words.split("\n")), err=True)
+    except OSError:
+        give_up(sys.stderr)
+
+
 def note(words: str) -> None:
     """Tell the person on stderr, unless the command was asked to be quiet."""
     if not is_quiet():
-        click.echo(words, err=True)
+        tell(words)
 
 
 def _hush(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -132,17 +144,26 @@ def _take_all_letters() -> None:
         sys.stdout.reconfigure(errors=_ESCAPED)
 
 
+def give_up(stream: TextIO) -> None:
+    """Write nothing more to stdout or stderr: what is still buffered cannot be written when Python exits, either."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 def emit(text: str, output: Path | None) -> None:
     """Print a result, or write it to a file and say so on stderr."""
     if output is None:
         _take_all_letters()
+        if sys.stdout is None:
+            raise InputError("standard output: cannot be written: it is closed; open it, or name a file with --output")
         try:
             click.echo(text, nl=not text.endswith("\n"))
         except BrokenPipeError:
             raise
         except OSError as error:
-            # What is still buffered cannot be written when Python exits, either.
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+            give_up(sys.stdout)
             raise unwritable("standard output", error) from None
         return
     emit_file(text, output)

@@ -41,10 +41,11 @@ class Drawing:
     def write(self, subject: Subject | FitSubject | RaceSubject) -> None:
         """Draw, write the file whole or not at all, and say on stderr what it shows."""
         hush()
-        from beyond_chinchilla.report.plots.figure import save
         from beyond_chinchilla.report.plots.gallery import picture
 
         found = picture(self.name, subject)
+        from beyond_chinchilla.report.plots.figure import save
+
         save(found.figure(), self.output)
         out.note(f"wrote {self.output}: {found.alt}")
 

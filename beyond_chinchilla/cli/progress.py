@@ -77,7 +77,12 @@ class Progress:
         from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+        )
         bar = Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
         with self._lock:
             bar.add_task(self._stage, completed=self._done, total=self._total or None)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any
 
@@ -47,21 +52,35 @@ class Cluster:
     def __enter__(self) -> Cluster:
         address: Any = self._scheduler
         if address is None:
-            self._client = self._distributed.Client(
-                n_workers=self._asked, threads_per_worker=1, processes=True, dashboard_address=None
-            )
+            try:
+                with _signals_held():
+                    self._client = self._distributed.Client(
+                        n_workers=self._asked,
+                        threads_per_worker=1,
+                        processes=True,
+                        dashboard_address=None,
+                        silence_logs=logging.ERROR,
+                    )
+            except (OSError, RuntimeError) as error:
+                raise InputError(f"Dask cannot start workers here: {_brief(error)}; use engine threads") from None
+            except KeyboardInterrupt:
+                if self._client is not None:
+                    self._close()
+                raise
         else:
             try:
                 self._client = self._distributed.Client(address, timeout=_PATIENCE)
             except (OSError, ValueError, TypeError) as error:
-                reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
                 raise InputError(
-                    f"no Dask scheduler answers at '{address}': {reason}; start one with 'dask scheduler'"
+                    f"no Dask scheduler answers at '{address}': {_brief(error)}; start one with 'dask scheduler'"
                 ) from None
         self.workers = max(1, sum(self._client.nthreads().values()))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._client.close()
         if self._client.cluster is not None:
             self._client.cluster.close()
@@ -97,3 +116,35 @@ class Cluster:
                 yield index, result
         finally:
             flying.clear()
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back signals to stop while a cluster starts: one that is half there cannot be closed without noise.
+
+    Its workers never hear Ctrl-C, and end with this process.
+    """
+    ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "pthread_sigmask")
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if ours else {}
+    came: list[int] = []
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, lambda number, _: came.append(number))
+        if ours:
+            # What is held back in this way is so in the processes that are started, too; but the first of them, which
+            # minds what they leave behind, ends that.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        yield
+    finally:
+        if ours:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+def _brief(error: Exception) -> str:
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import tempfile
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -13,7 +16,7 @@ from types import TracebackType
 from typing import Any, Generic
 
 from beyond_chinchilla.engines.engine import RETRIES, Item, Result
-from beyond_chinchilla.errors import EngineError
+from beyond_chinchilla.errors import EngineError, InputError
 
 
 class Serial:
@@ -123,11 +126,31 @@ class Processes(_Pool):
     """Processes of their own, never forked from this one: a copy of a process that has threads may hang."""
 
     def _open(self) -> Executor:
+        # They start with the first item, too late for a line of words; in a folder for temporary files, with locks.
+        try:
+            tempfile.gettempdir()
+            multiprocessing.Lock()
+        except OSError as error:
+            raise InputError(
+                f"no process of its own can be started here: {error.strerror or error}; use engine threads"
+            ) from None
         known = multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
-        return ProcessPoolExecutor(self.workers, mp_context=context, initializer=_leave_interrupts)
+        return ProcessPoolExecutor(self.workers, mp_context=context, initializer=_follow)
 
 
-def _leave_interrupts() -> None:
-    """Let Ctrl-C stop the process that hands out work, and not each worker with a traceback of its own."""
+def _follow() -> None:
+    """Let a worker end with the process that hands out work, and not by itself.
+
+    Ctrl-C stops that process, and not each worker with a traceback of its own. Where it is killed outright nobody tells
+    the workers, and they would wait for work for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -46,25 +46,25 @@ def pdf_of(page: str) -> bytes:
 def _by_browser(browser: str, page: str) -> bytes:
     # A profile of its own: no other window's settings, and nothing left behind. Some browsers leave processes that
     # still write to it for a moment.
-    with tempfile.TemporaryDirectory(prefix="bc-opt-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        source, target = folder / "page.html", folder / "page.pdf"
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="bc-opt-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            source, target = folder / "page.html", folder / "page.pdf"
             source.write_text(page, encoding="utf-8")
             found = subprocess.run(  # noqa: S603 - a browser found on the PATH, and files of our own
                 [browser, *_flags(folder), f"--print-to-pdf={target}", source.as_uri()],
+                # Its own temporary files belong there, too; and where TMPDIR names no folder it does not start.
+                env={**os.environ, "TMPDIR": name},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_SECONDS,
                 check=False,
             )
             content = target.read_bytes() if target.exists() else b""
-        except subprocess.TimeoutExpired:
-            raise InputError(f"{browser} printed no PDF within {_SECONDS:.0f} s; write report.html instead") from None
-        except OSError as error:
-            raise InputError(
-                f"{browser} printed no PDF: {error.strerror or error}; write report.html instead"
-            ) from None
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{browser} printed no PDF within {_SECONDS:.0f} s; write report.html instead") from None
+    except OSError as error:
+        raise InputError(f"{browser} printed no PDF: {error.strerror or error}; write report.html instead") from None
     if not content.startswith(_START):
         said = [line for line in found.stderr.decode(errors="replace").splitlines() if line.strip()]
         why = f": {said[-1][:200]}" if said else ""

@@ -89,8 +89,6 @@ distributed = pytest.importorskip("distributed", reason="needs dask.distributed:
 
 
 @pytest.mark.own_step
-# Dask talks about workers that it lost, in its own log.
-@pytest.mark.filterwarnings("ignore")
 def test_a_cluster_that_loses_a_worker_midway_gives_the_same():
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
@@ -115,7 +113,6 @@ def kill_one(cluster) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_no_scheduler_is_said_in_one_line(monkeypatch):
     monkeypatch.setattr("beyond_chinchilla.engines.cluster._PATIENCE", 1.0)
     for address in ("tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1"):

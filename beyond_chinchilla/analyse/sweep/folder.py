@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from beyond_chinchilla.errors import InputError, printable
-from beyond_chinchilla.files import unwritable, write_whole
+from beyond_chinchilla.files import DRAFT, unwritable, write_whole
 
-_UNFINISHED = ".tmp"
-# What `files.write_whole` leaves of a manifest where a kill comes in between.
-_DRAFTED = "._sweep.json."
 # How libraries of object stores and pyarrow report what went wrong.
 _FAULTS = (OSError, ValueError)
 
@@ -88,7 +85,7 @@ class Folder:
     def sweep_up(self) -> None:
         """Remove what was never finished."""
         for name in self._all():
-            if name.startswith(".") and (name.endswith(_UNFINISHED) or name.startswith(_DRAFTED)):
+            if name.startswith(".") and name.endswith(DRAFT):
                 self.remove(name)
 
     def create(self) -> None:
@@ -134,7 +131,7 @@ class Folder:
             The place cannot be written, such as a disk that is full.
         """
         # Two workers may have been handed the same part: neither writes into the other's.
-        draft = f".{name}.{secrets.token_hex(4)}{_UNFINISHED}"
+        draft = f".{name}.{secrets.token_hex(4)}{DRAFT}"
         try:
             if self.is_remote:
                 system, path = self._remote()

@@ -17,6 +17,7 @@ from beyond_chinchilla.analyse.plan_block import Status
 from beyond_chinchilla.analyse.sweep.columns import INTEGER, NUMBER, STATUS, Column
 from beyond_chinchilla.analyse.sweep.folder import Folder
 from beyond_chinchilla.errors import InputError, printable
+from beyond_chinchilla.files import harmless_cell, unwritable
 
 EXTENSIONS = {".parquet": "parquet", ".csv": "csv", ".arrow": "arrow", ".feather": "arrow"}
 SUFFIX = {"parquet": ".parquet", "csv": ".csv", "arrow": ".arrow"}
@@ -122,7 +123,19 @@ class Writer:
 
     def write(self, batch: Any) -> None:
         """Write a record batch."""
-        self._writer.write_batch(batch)
+        self._writer.write_batch(_harmless(batch) if self._format == "csv" else batch)
+
+
+def _harmless(batch: Any) -> Any:
+    """Return a batch none of whose texts a spreadsheet runs."""
+    columns = []
+    for column in batch.columns:
+        if not pa.types.is_primitive(column.type):
+            coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+            words = pa.array([harmless_cell(word) for word in coded.dictionary.to_pylist()], pa.string())
+            column = pa.DictionaryArray.from_arrays(coded.indices, words).cast(column.type)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def count(folder: Folder, name: str, format_: str) -> Counter[str] | None:
@@ -165,17 +178,26 @@ def join(folder: Folder, names: Sequence[str], target: Path, schema: Any, format
     InputError
         It cannot be written.
     """
-    with Folder(str(target.parent)).writing(target.name) as draft:
+    # Drafted among its parts, where whoever goes on after a kill clears away what is no part.
+    with folder.writing(target.name) as draft:
         if format_ == "arrow":
             with pa.ipc.new_file(draft, schema) as writer:
                 for name in names:
                     for batch in batches(folder.source(name), format_):
                         writer.write_batch(batch)
-            return
-        with Path(draft).open("wb") as joined:
-            for number, name in enumerate(names):
-                with Path(folder.source(name)).open("rb") as part:
-                    head = part.readline()
-                    joined.write(head if number == 0 else b"")
-                    while data := part.read(_COPIED):
-                        joined.write(data)
+        else:
+            _join_text(draft, [Path(folder.source(name)) for name in names])
+    try:
+        Path(folder.place, target.name).replace(target)
+    except OSError as error:
+        raise unwritable(target, error) from None
+
+
+def _join_text(draft: str, parts: Sequence[Path]) -> None:
+    with Path(draft).open("wb") as joined:
+        for number, part in enumerate(parts):
+            with part.open("rb") as file:
+                head = file.readline()
+                joined.write(head if number == 0 else b"")
+                while data := file.read(_COPIED):
+                    joined.write(data)

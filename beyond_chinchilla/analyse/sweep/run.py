@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -17,7 +18,7 @@ from beyond_chinchilla.analyse.sweep.columns import Column
 from beyond_chinchilla.analyse.sweep.folder import Folder
 from beyond_chinchilla.analyse.sweep.grid import Beside, Grid
 from beyond_chinchilla.analyse.sweep.job import Job, Work
-from beyond_chinchilla.analyse.sweep.manifest import Manifest, part_name, part_names, read_record
+from beyond_chinchilla.analyse.sweep.manifest import NAME, Manifest, part_name, part_names, read_record
 from beyond_chinchilla.analyse.sweep.table import Table
 from beyond_chinchilla.analyse.sweep.variants import Variant
 from beyond_chinchilla.engines import engine
@@ -136,6 +137,9 @@ class Sweep:
             format_=self.format_,
             manifest=self.manifest,
         )
+        if resume and (counted := self._joined()) is not None:
+            self._clear()
+            return Outcome(output=self.output, rows=self.rows, counts=counted, found=self.rows)
         # Workers before files: where none can be had nothing is left behind.
         with engine(engine_name, workers=workers, scheduler=scheduler) as pool:
             counts = self._begin(resume)
@@ -158,8 +162,23 @@ class Sweep:
         if self.format_ != "parquet":
             names = [part_name(number, parts.SUFFIX[self.format_]) for number in range(self.manifest.parts)]
             parts.join(self.folder, names, Path(self.output), job.schema, self.format_)
-            shutil.rmtree(self.folder.place, ignore_errors=True)
+            self._clear()
         return Outcome(output=self.output, rows=self.rows, counts=ordered, found=found)
+
+    def _joined(self) -> Mapping[str, int] | None:
+        """Return the rows by status of a file that lacked nothing any more but that its parts were cleared away."""
+        if self.format_ == "parquet" or not Path(self.output).exists() or not self.folder.names():
+            return None
+        record = read_record(self.folder)
+        return record["counts"] if record.get("complete") is True and record["digest"] == self.manifest.digest else None
+
+    def _clear(self) -> None:
+        """Remove the parts of a file that is whole, their record last: it says so."""
+        for name in self.folder.names():
+            if name != NAME:
+                with contextlib.suppress(OSError):
+                    self.folder.remove(name)
+        shutil.rmtree(self.folder.place, ignore_errors=True)
 
     def _begin(self, resume: bool) -> dict[int, Counter[str]]:
         """Return the parts that are there already, by number, with their counts."""

@@ -52,8 +52,10 @@ def images(subject: Subject) -> tuple[Image, ...]:
 
 def _images(subject: Subject) -> Iterator[Image]:
     # matplotlib takes 0.3 s to load: only for who asks for a page.
+    from beyond_chinchilla.report.plots.gallery import load_matplotlib, picture
+
+    load_matplotlib()
     from beyond_chinchilla.report.plots.figure import to_svg
-    from beyond_chinchilla.report.plots.gallery import picture
 
     names = [*_ALWAYS]
     names += ["fleet"] if subject.plan.serving is not None else []

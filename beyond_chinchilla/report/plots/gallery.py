@@ -64,6 +64,22 @@ def check_name(name: str, known: tuple[str, ...] = NAMES) -> str:
     return name
 
 
+def load_matplotlib() -> None:
+    """Load matplotlib, which does not without a folder for its caches.
+
+    Raises
+    ------
+    InputError
+        Every folder that it tries is read-only.
+    """
+    try:
+        importlib.import_module("matplotlib")
+    except OSError:
+        raise InputError(
+            "matplotlib, which draws, finds no folder that it may write its caches to; name one: MPLCONFIGDIR=FOLDER"
+        ) from None
+
+
 def picture(name: str, subject: Subject | FitSubject | RaceSubject) -> Picture:
     """Return a plot with its data found, to be painted in one theme or several.
 
@@ -89,6 +105,7 @@ def picture(name: str, subject: Subject | FitSubject | RaceSubject) -> Picture:
     ):
         if name in names and not isinstance(subject, kind):
             raise InputError(f"{name} is drawn of {words}")
+    load_matplotlib()
     module, function = _PLACES[name].split(".")
     make: Callable[[Any], Picture] = getattr(
         importlib.import_module(f"beyond_chinchilla.report.plots.{module}"), function
