@@ -85,9 +85,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{folded[close[0]]}'?"
-    return "known: " + ", ".join(known)
+    return "known: " + ", ".join(map(cut, known))
 
 
 def printable(text: str) -> str:
     """Return a text with everything that could move a terminal's cursor replaced by ``?``."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def cut(text: str, most: int = 120) -> str:
+    """Return a printable text as far as a message quotes it.
+
+    >>> cut("a" * 500, most=10)
+    'aaaaaaa...'
+    """
+    text = printable(text)
+    return text if len(text) <= most else text[: most - 3] + "..."

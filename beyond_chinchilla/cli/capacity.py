@@ -8,6 +8,7 @@ import click
 
 from beyond_chinchilla.cli import output as out
 from beyond_chinchilla.cli import plotting
+from beyond_chinchilla.cli.allowance import allow_outside_option
 
 _NAMES = ("fleet",)
 
@@ -15,10 +16,16 @@ _NAMES = ("fleet",)
 @click.command("capacity", short_help="Show a plan month by month: GPUs by kind, hours, money.")
 @click.argument("scenario")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.months=24.")
+@allow_outside_option
 @plotting.plot_option(_NAMES)
 @out.output_options
 def command(
-    scenario: str, assignments: tuple[str, ...], plot: str | None, format_: str | None, output: Path | None
+    scenario: str,
+    assignments: tuple[str, ...],
+    allow_outside: bool,
+    plot: str | None,
+    format_: str | None,
+    output: Path | None,
 ) -> None:
     """Solve SCENARIO, and show month by month what is asked, which GPUs train and serve, and what they cost.
 
@@ -38,11 +45,11 @@ def command(
 
     drawing = plotting.requested(plot, _NAMES, format_, output)
     chosen = "plot" if drawing else out.choose_format(format_, output)
-    loaded = load(scenario, assignments)
+    loaded = load(scenario, assignments, allow_outside=allow_outside)
     loaded.monthly()  # refuses demand over the life alone before anything is solved
     plan = solve(loaded)
     if plan.best is None:
-        click.echo(f"{plan.name}: {plan.status}: {plan.warnings[0]}", err=True)
+        out.tell(f"{plan.name}: {plan.status}: {plan.warnings[0]}")
         raise click.exceptions.Exit(1)
     loaded = loaded.chosen(plan.choice)
     found = capacity(loaded, plan)

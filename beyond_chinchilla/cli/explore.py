@@ -7,15 +7,19 @@ from pathlib import Path
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.allowance import allow_outside_option
 
 
 @click.command("explore", short_help="Open a page on which sliders move the plan.")
 @click.argument("scenario")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.requests=2B.")
+@allow_outside_option
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen at; a free one if left out.")
 @click.option("--no-browser", is_flag=True, help="Print the address, open nothing.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.html", help="Write the page instead.")
-def command(scenario: str, assignments: tuple[str, ...], port: int, no_browser: bool, output: Path | None) -> None:
+def command(
+    scenario: str, assignments: tuple[str, ...], allow_outside: bool, port: int, no_browser: bool, output: Path | None
+) -> None:
     """Solve SCENARIO and open its report with sliders for demand, target, prices, utilisation and law.
 
     The page is served to this machine alone, at an address that holds a random token, until Ctrl-C. It needs no
@@ -32,7 +36,7 @@ def command(scenario: str, assignments: tuple[str, ...], port: int, no_browser: 
         raise InputError(f"--output {output}: explore writes a page; name it like plan.html")
     if output is not None and (port or no_browser):
         raise InputError("--output writes the page and serves nothing; leave --port and --no-browser out")
-    page = _page(scenario, assignments)
+    page = _page(scenario, assignments, allow_outside)
     if output is not None:
         out.emit_file(page, output)
         return
@@ -42,22 +46,22 @@ def command(scenario: str, assignments: tuple[str, ...], port: int, no_browser: 
     with served.server:
         try:
             out.emit(served.address, None)
-            click.echo("Ctrl-C ends it.", err=True)
+            out.tell("Ctrl-C ends it.")
             if not no_browser:
                 _open(served.address)
             served.server.serve_forever()
         except KeyboardInterrupt:
-            click.echo("", err=True)
+            out.tell("")
 
 
-def _page(path: str, assignments: tuple[str, ...]) -> str:
+def _page(path: str, assignments: tuple[str, ...], allow_outside: bool) -> str:
     from beyond_chinchilla.cli.answers import Questions, answer, opinions_of, plan_of
     from beyond_chinchilla.cli.plotting import hush
     from beyond_chinchilla.cli.progress import Progress
     from beyond_chinchilla.report.html.page import render
     from beyond_chinchilla.scenario.load import load
 
-    scenario = load(path, assignments)
+    scenario = load(path, assignments, allow_outside=allow_outside)
     with Progress("solving") as progress:
         found = plan_of(scenario)
         answer(found, Questions(), progress, whole_page=True)
@@ -73,4 +77,4 @@ def _open(address: str) -> None:
     try:
         webbrowser.open(address)
     except webbrowser.Error:
-        click.echo("no browser could be opened", err=True)
+        out.tell("no browser could be opened")

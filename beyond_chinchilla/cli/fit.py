@@ -130,7 +130,7 @@ def command(
         min_flops=None if min_flops is None else _number("--min-flops", min_flops),
         drop_highest_loss=drop,
     )
-    label = name or printable(Path(runs).name.split(".")[0]) or "fit"
+    label = printable(name or Path(runs).name.split(".")[0]) or "fit"
     if downstream or error_column is not None or score_column is not None:
         from beyond_chinchilla.cli import fit_downstream
 

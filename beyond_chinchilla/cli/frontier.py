@@ -10,6 +10,8 @@ import click
 from beyond_chinchilla.analyse import frontier
 from beyond_chinchilla.cli import output as out
 from beyond_chinchilla.cli import plotting
+from beyond_chinchilla.cli.allowance import allow_outside_option
+from beyond_chinchilla.cli.progress import Progress
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.units import format_amount, format_number, format_percent, parse_number, parse_quantity
 
@@ -28,6 +30,7 @@ _TITLES = {"target": "Chinchilla size", "demand": "x demand", "budget": "budget"
 @click.option("--from", "low", metavar="VALUE", help="Low end: params (target), factor (demand) or money (budget).")
 @click.option("--to", "high", metavar="VALUE", help="High end.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.requests=2B.")
+@allow_outside_option
 @plotting.plot_option(_NAMES)
 @out.output_options
 def command(
@@ -37,6 +40,7 @@ def command(
     low: str | None,
     high: str | None,
     assignments: tuple[str, ...],
+    allow_outside: bool,
     plot: str | None,
     format_: str | None,
     output: Path | None,
@@ -57,12 +61,13 @@ def command(
 
     drawing = plotting.requested(plot, _NAMES, format_, output)
     chosen = "plot" if drawing else out.choose_format(format_, output)
-    loaded = load(scenario, assignments)
+    loaded = load(scenario, assignments, allow_outside=allow_outside)
     problem, runs_on = _problem(loaded)
     _refuse_senseless(problem, over)
     unit = {"target": "params", "demand": "", "budget": problem.cost.unit}[over]
     ends = [_read(option, end, unit) for option, end in (("--from", low), ("--to", high))]
-    found = frontier.trace(problem, over, points=points, low=ends[0], high=ends[1])
+    with Progress(f"{loaded.name}: solving along the line") as shown:
+        found = frontier.trace(problem, over, points=points, low=ends[0], high=ends[1], progress=shown.advance)
     has_plan = any(point.plan.best is not None for point in found)
     heads = [_TITLES[over], "params", "tokens", "tok/param", "loss", "total", "saved", "binding"]
     cells = [_cells(point) for point in found]
@@ -84,7 +89,7 @@ def command(
             note = f"{problem.name}, {stands}; saved: loss against Chinchilla's ratio for the same money."
         out.show(lambda console: tables.print_table(console, heads, cells, f"{note}{runs_on}"), output)
     if not has_plan:
-        click.echo(f"{problem.name}: no plan anywhere on this line: {found[0].plan.warnings[0]}", err=True)
+        out.tell(f"{problem.name}: no plan anywhere on this line: {found[0].plan.warnings[0]}")
         raise click.exceptions.Exit(1)
 
 

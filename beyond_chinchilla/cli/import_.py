@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.allowance import allow_outside_option
 from beyond_chinchilla.errors import InputError, ScenarioError, printable
 from beyond_chinchilla.scenario.attachments import attach
 from beyond_chinchilla.scenario.document import Document, override, parse, read
@@ -45,6 +46,7 @@ _DEMAND_WAYS = ("table", "requests", "requests_per_month", "requests_per_day", "
     "--template", type=click.Path(path_type=Path), metavar="FILE", help="A scenario for what BOOK leaves open."
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="State a value: target.chinchilla=30B.")
+@allow_outside_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE (.yaml).")
 @out.quiet_option
 def command(
@@ -54,6 +56,7 @@ def command(
     start: str | None,
     template: Path | None,
     assignments: tuple[str, ...],
+    allow_outside: bool,
     output: Path | None,
 ) -> None:
     """Read BOOK (.xlsx .xlsm .xlsb .xls .ods .csv .tsv) and write a scenario.
@@ -71,7 +74,8 @@ def command(
     from beyond_chinchilla.tables.scenario_text import write_scenario
 
     if output is not None and output.suffix.lower() not in (".yaml", ".yml"):
-        raise InputError(f"--output {output}: a scenario is a .yaml file; write it like {output.with_suffix('.yaml')}")
+        like = output.with_suffix(".yaml") if output.name else output / "plan.yaml"
+        raise InputError(f"--output {output}: a scenario is a .yaml file; write it like {like}")
     found = read_book(book, sheet, decimal, start)
     document = Document(name=found.name, tree=found.tree)
     folder = _add_template(document, found, template) if template is not None else book.parent
@@ -82,7 +86,8 @@ def command(
     text = write_scenario(document.tree, sources, f"From {found.name} by bc-opt import.")
     try:
         written = parse(text, found.name)
-        check(written, attach(written, folder))
+        written.typed = document.typed
+        check(written, attach(written, folder, allow_outside=allow_outside))
     except ScenarioError as error:
         raise ScenarioError([_with_cell(line, found.name, sources) for line in error.mistakes]) from None
     out.emit(text, output)

@@ -102,7 +102,7 @@ def command(
     tails = None
     if extrapolate is not None:
         tails = found.extrapolate(parse_number(extrapolate), hours=budget, loss=level, tail=tail, seed=seed)
-        click.echo(f"warning: {MISLEADING}", err=True)
+        out.tell(f"warning: {MISLEADING}")
     if chosen == "json":
         record = found.to_dict() | {"loss": level, "reaching": reaching}
         record |= {"hours": budget, "spending": spending}
@@ -269,14 +269,14 @@ def _page(console: Console, answer: str, sections: Sequence[_Section], notes: Se
 
 
 def _markdown(answer: str, sections: Sequence[_Section], notes: Sequence[str]) -> str:
-    from beyond_chinchilla.report import tables
+    from beyond_chinchilla.report import markdown, tables
 
-    parts = [f"**{answer}**\n"]
+    parts = [f"**{markdown.escape(answer)}**\n"]
     for section in sections:
-        parts.append(f"## {section.title}\n")
+        parts.append(f"## {markdown.escape(section.title)}\n")
         if section.cells:
             parts.append(tables.to_markdown(section.heads, section.cells))
         if section.note:
-            parts.append(f"{section.note}\n")
-    parts += [f"- {note}" for note in notes]
+            parts.append(f"{markdown.sentence(section.note)}\n")
+    parts += [f"- {markdown.sentence(note)}" for note in notes]
     return "\n".join(parts) + "\n"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.allowance import allow_outside_option
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.units import parse_number
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--low", metavar="TIMES", help="Low end, over the scenario's own value.")
 @click.option("--high", metavar="TIMES", help="High end.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.requests=2B.")
+@allow_outside_option
 @out.output_options
 def command(
     scenario: str,
@@ -32,6 +34,7 @@ def command(
     low: str | None,
     high: str | None,
     assignments: tuple[str, ...],
+    allow_outside: bool,
     format_: str | None,
     output: Path | None,
 ) -> None:
@@ -54,10 +57,10 @@ def command(
 
     chosen = out.choose_format(format_, output)
     ends = [None if words is None else _times(option, words) for option, words in (("--low", low), ("--high", high))]
-    loaded = load(scenario, assignments)
+    loaded = load(scenario, assignments, allow_outside=allow_outside)
     plan = solve(loaded)
     if plan.best is None:
-        click.echo(f"{plan.name}: {plan.warnings[0]}", err=True)
+        out.tell(f"{plan.name}: {plan.warnings[0]}")
         raise click.exceptions.Exit(1)
     found = regret_map(loaded, plan, key, points=points, low=ends[0], high=ends[1])
     if chosen == "json":

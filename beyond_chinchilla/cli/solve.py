@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.allowance import allow_outside_option
 from beyond_chinchilla.cli.answers import VOCABULARY, Answer, Questions, answer, find_risk, opinions_of, plan_of
 from beyond_chinchilla.cli.plotting import hush, plot_option, requested
 from beyond_chinchilla.cli.progress import Progress
@@ -35,6 +36,7 @@ _NARROW = {"csv": "the one row of a csv", "parquet": "the one row of a parquet f
 @click.command("solve", short_help="Solve scenarios (the default command).")
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.requests=2B.")
+@allow_outside_option
 @click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="Force a solver.")
 @click.option("--verify", is_flag=True, help="Solve by every method that can, and print how far they disagree.")
 @click.option("--break-even", is_flag=True, help="The demand from which the plan saves 1%, 5% and 10%.")
@@ -49,6 +51,7 @@ _NARROW = {"csv": "the one row of a csv", "parquet": "the one row of a parquet f
 def command(
     scenarios: tuple[str, ...],
     assignments: tuple[str, ...],
+    allow_outside: bool,
     method: str,
     verify: bool,
     break_even: bool,
@@ -90,7 +93,7 @@ def command(
         samples=samples,
         aversion=aversion or 0.0,
     )
-    loaded = _load_all(scenarios, assignments)
+    loaded = _load_all(scenarios, assignments, allow_outside)
     if len(loaded) > 1 and chosen in ("plot", "report"):
         raise InputError(f"--output {output}: a picture or report is of one scenario, not of {len(loaded)}")
     whole_page = chosen == "json" or (len(loaded) == 1 and chosen not in _NARROW)
@@ -110,7 +113,7 @@ def command(
         _one(answers[0], chosen, output)
     failed = [each.plan for each in answers if each.plan.best is None]
     for plan in failed:
-        click.echo(f"{plan.name}: {plan.status}: {plan.warnings[0]}", err=True)
+        out.tell(f"{plan.name}: {plan.status}: {plan.warnings[0]}")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -129,13 +132,13 @@ def _refuse_orphans(option: str, is_set: bool, details: Mapping[str, object]) ->
             raise InputError(f"{detail} goes with {option}")
 
 
-def _load_all(paths: tuple[str, ...], assignments: tuple[str, ...]) -> list[Scenario]:
+def _load_all(paths: tuple[str, ...], assignments: tuple[str, ...], allow_outside: bool) -> list[Scenario]:
     """Load every scenario, or report the mistakes of all of them."""
     loaded: list[Scenario] = []
     mistakes: list[str] = []
     for path in paths:
         try:
-            loaded.append(load(path, assignments))
+            loaded.append(load(path, assignments, allow_outside=allow_outside))
         except ScenarioError as error:
             mistakes += error.mistakes
     if mistakes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from beyond_chinchilla.cli import output as out
+from beyond_chinchilla.cli.allowance import allow_outside_option
+from beyond_chinchilla.cli.interrupts import exit_code_of
 from beyond_chinchilla.cli.progress import Progress
 from beyond_chinchilla.engines import ENGINES
 from beyond_chinchilla.errors import InputError
@@ -22,9 +25,6 @@ if TYPE_CHECKING:
     from beyond_chinchilla.analyse.sweep.run import Outcome, Sweep
     from beyond_chinchilla.report.blocks import Block
 
-# As shells say of what was ended by Ctrl-C.
-_INTERRUPTED = 130
-
 
 @click.command("sweep", short_help="Solve millions of variations, to Parquet, CSV or Arrow.")
 @click.argument("scenario", required=False)
@@ -34,6 +34,7 @@ _INTERRUPTED = 130
     "--from", "table", metavar="TABLE", help="One scenario a row; columns are dotted keys (.csv .parquet .xlsx)."
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: demand.requests=2B.")
+@allow_outside_option
 @click.option("--columns", metavar="NAMES", help="What to keep: params,tokens,total,savings_fraction if left out.")
 @click.option(
     "-o",
@@ -60,6 +61,7 @@ def command(
     beside: bool,
     table: str | None,
     assignments: tuple[str, ...],
+    allow_outside: bool,
     columns: str | None,
     output: str | None,
     engine: str | None,
@@ -89,8 +91,8 @@ def command(
     """
     making = {
         "SCENARIO": scenario, "--vary": vary, "--zip": beside, "--from": table, "--set": assignments,
-        "--columns": columns, "--engine": engine, "--workers": workers, "--scheduler": scheduler, "--resume": resume,
-        "--yes": yes,
+        "--allow-outside": allow_outside, "--columns": columns, "--engine": engine, "--workers": workers,
+        "--scheduler": scheduler, "--resume": resume, "--yes": yes,
     }  # fmt: skip
     reading = {
         "--by": by, "--best": best, "--quantiles": quantiles, "--pivot": pivot, "--partial": partial,
@@ -110,7 +112,7 @@ def command(
     from beyond_chinchilla.analyse.sweep.plan import plan_sweep
     from beyond_chinchilla.scenario.load import load
 
-    loaded = load(scenario, assignments)
+    loaded = load(scenario, assignments, allow_outside=allow_outside)
     with Progress("checking scenarios") as progress:
         asked = plan_sweep(
             loaded,
@@ -143,16 +145,17 @@ def _make(asked: Sweep, engine: str | None, workers: int | None, scheduler: str 
         out.note(slow_rows(slow, 1 if engine in ("serial", "threads") else workers or cores()))
     start = time.monotonic()
     state = {"done": 0, "first": -1}
-    with Progress("sweeping") as progress:
+    # What is said of an end that came early is said when the bar has gone.
+    try:
+        with Progress("sweeping") as progress:
 
-        def tell(done: int, total: int) -> None:
-            if state["first"] < 0:
-                state["first"] = done
-            state["done"] = done
-            pace = (done - state["first"]) / max(time.monotonic() - start, 1e-9)
-            progress.advance(done, total, f"sweeping, {format_number(pace)} rows/s" if pace else None)
+            def tell(done: int, total: int) -> None:
+                if state["first"] < 0:
+                    state["first"] = done
+                state["done"] = done
+                pace = (done - state["first"]) / max(time.monotonic() - start, 1e-9)
+                progress.advance(done, total, f"sweeping, {format_number(pace)} rows/s" if pace else None)
 
-        try:
             outcome: Outcome = asked.run(
                 # Solvers of single rows hold Python's lock, arrays do not.
                 engine_name=engine or ("threads" if slow is None else "processes"),
@@ -161,17 +164,15 @@ def _make(asked: Sweep, engine: str | None, workers: int | None, scheduler: str 
                 resume=resume,
                 progress=tell,
             )
-        except KeyboardInterrupt:
-            click.echo(
-                f"interrupted at {state['done']:,} of {asked.rows:,} rows; --resume goes on from there", err=True
-            )
-            raise click.exceptions.Exit(_INTERRUPTED) from None
-        except InputError as error:
-            if is_full(error):
-                raise InputError(
-                    f"{error}; {state['done']:,} of {asked.rows:,} rows are safe: make room, and go on with --resume"
-                ) from None
-            raise
+    except KeyboardInterrupt as stop:
+        out.tell(f"interrupted at {state['done']:,} of {asked.rows:,} rows; --resume goes on from there")
+        raise click.exceptions.Exit(getattr(stop, "exit_code", exit_code_of(signal.SIGINT))) from None
+    except InputError as error:
+        if is_full(error):
+            raise InputError(
+                f"{error}; {state['done']:,} of {asked.rows:,} rows are safe: make room, and go on with --resume"
+            ) from None
+        raise
     out.note(finished(outcome, time.monotonic() - start))
 
 

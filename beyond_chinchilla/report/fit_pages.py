@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from beyond_chinchilla.report import markdown, text
 from beyond_chinchilla.report.blocks import Block
+from beyond_chinchilla.report.tables import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +41,7 @@ def draw(console: Console, headline: str, subtitle: str, blocks: Sequence[Block]
 
 def write(name: str, headline: str, subtitle: str, blocks: Sequence[Block]) -> str:
     """Return a page as markdown."""
-    heading = [f"# {markdown.escape(name)}", "", f"`{headline}`", "", markdown.escape(subtitle)]
+    heading = [f"# {markdown.escape(name)}", "", f"`{headline}`", "", markdown.sentence(subtitle)]
     return "\n".join([*heading, *markdown.render(blocks), ""])
 
 
@@ -49,9 +50,9 @@ def to_json(record: dict[str, Any], key: str = "bootstrap", row: Callable[[Any],
     drawn = record.get(key)
     samples = drawn.get("parameters") if drawn else None
     if drawn is None or samples is None:
-        return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        return visible(json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)) + "\n"
     shown = record | {key: drawn | {"parameters": _MARK}}
-    body = json.dumps(shown, indent=2, allow_nan=False, ensure_ascii=False)
+    body = visible(json.dumps(shown, indent=2, allow_nan=False, ensure_ascii=False))
     write_row = row or (lambda sample: json.dumps(sample, allow_nan=False))
     lines = ",\n".join(f"      {write_row(sample)}" for sample in samples)
     before, after = body.rsplit(f'"{_MARK}"', 1)

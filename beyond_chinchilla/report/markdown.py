@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,15 @@ if TYPE_CHECKING:
     from beyond_chinchilla.analyse.disagreement import Opinion
     from beyond_chinchilla.optimise.plan import Plan
 
+# What would begin a block of its own: a heading, quote, list, fence, rule, or what underlines a heading.
+_BLOCK = re.compile(r"#{1,6}(?=\s|$)|>|[-+*](?=\s|$)|```|~~~|(?:[-_*]\s*){3,}$|=+\s*$")
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+
 
 def page(plan: Plan, opinions: Sequence[Opinion] = (), size: float | None = None, extras: Sequence[Block] = ()) -> str:
     """Return the page of one plan; see `text.print_page` for the arguments."""
     lines = [f"# {escape(plan.name)}", "", f"**{escape(rows.headline(plan))}**", ""]
-    lines += [escape(rows.subtitle(plan)), ""]
+    lines += [sentence(rows.subtitle(plan)), ""]
     if plan.best is None:
         return "\n".join([*lines, *_bullets("Why", rows.why(plan)), *render(extras), ""])
     lines += table(
@@ -53,12 +58,12 @@ def render(found: Sequence[Block]) -> list[str]:
     for block in found:
         lines += ["", f"## {escape(block.title)}", ""]
         lines += [*table(block.heads, block.cells), ""] if block.cells else []
-        lines += [f"- {escape(line)}" for line in block.lines]
+        lines += [f"- {sentence(line)}" for line in block.lines]
     return lines
 
 
 def _bullets(title: str, lines: Sequence[str]) -> list[str]:
-    return ["", f"## {title}", "", *(f"- {escape(line)}" for line in lines)] if lines else []
+    return ["", f"## {title}", "", *(f"- {sentence(line)}" for line in lines)] if lines else []
 
 
 def escape(text: str) -> str:
@@ -67,4 +72,15 @@ def escape(text: str) -> str:
     >>> print(escape("<b> | ![a](http://b.c)"))
     &lt;b> \\| ![a\\](http://b.c)
     """
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("](", "\\](")
+    found = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return found.replace("](", "\\](").replace("]:", "\\]:")
+
+
+def sentence(text: str) -> str:
+    """Return text that may stand at the beginning of a line: `escape`, and no block of its own either.
+
+    >>> print(sentence("# a"), sentence("1. b"), sentence("-12% c"), sep=" / ")
+    \\# a / 1\\. b / -12% c
+    """
+    found = escape(text.lstrip())
+    return f"\\{found}" if _BLOCK.match(found) else _NUMBERED.sub(r"\1\\\2", found, count=1)

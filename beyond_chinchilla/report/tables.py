@@ -12,31 +12,35 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from beyond_chinchilla.files import harmless_cell
 from beyond_chinchilla.report import markdown
-
-# What begins a formula, also in the wide forms that East Asian spreadsheets read.
-_FORMULA = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\t")
 
 
 def to_json(value: Any) -> str:
     """Return indented JSON; NaN is a bug, not an output."""
-    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return visible(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)) + "\n"
+
+
+def visible(text: str) -> str:
+    """Return JSON with what could move a terminal's cursor, or turn its letters round, written by its number.
+
+    >>> visible(json.dumps("a\\u202eb", ensure_ascii=False))
+    '"a\\\\u202eb"'
+    """
+    return "\n".join(
+        line if line.isprintable() else "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)
+        for line in text.split("\n")
+    )
 
 
 def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
     """Return records as CSV with one header of all their keys, in order of first appearance."""
     keys = list(dict.fromkeys(key for record in records for key in record))
-    harmless = [{key: _harmless(value) for key, value in record.items()} for record in records]
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, keys, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(harmless)
+    writer = csv.writer(buffer, lineterminator="\n")
+    for line in (keys, *([record.get(key, "") for key in keys] for record in records)):
+        writer.writerow([harmless_cell(value) if isinstance(value, str) else value for value in line])
     return buffer.getvalue()
-
-
-def _harmless(value: Any) -> Any:
-    """Return text that a spreadsheet would run as a formula with a quote before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def to_parquet(records: Sequence[Mapping[str, Any]]) -> bytes:

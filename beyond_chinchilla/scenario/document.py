@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from beyond_chinchilla.errors import ScenarioError
+from beyond_chinchilla.errors import ScenarioError, printable
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
@@ -41,11 +41,18 @@ class Document:
         Keys are text; leaves are text, bool or None.
     lines : dict of tuple to int
         1-based line of each key, or of an item of a list, by path: ``("demand", "requests")``.
+    typed : set of tuple
+        Paths that ``--set`` gave.
     """
 
     name: str
     tree: dict[str, Any]
     lines: dict[Keys, int] = field(default_factory=dict)
+    typed: set[Keys] = field(default_factory=set)
+
+    def is_typed(self, path: Keys) -> bool:
+        """Say whether the person typed what stands at a path, or what it is a part of."""
+        return any(path[:end] in self.typed for end in range(len(path) + 1))
 
     def line(self, path: Keys) -> int | None:
         """Return the line of a path, or of its nearest parent that has one."""
@@ -70,7 +77,8 @@ def read(path: str | Path) -> Document:
     ScenarioError
         No such file, a directory, too large, not text, not YAML, empty, or not a mapping.
     """
-    name = str(path)
+    # A line break in it would make two messages of one.
+    name = printable(str(path))
     path = Path(path)
     if not name:
         raise ScenarioError(["'': no such file; 'bc-opt new NAME' writes a scenario to start from"])
@@ -339,7 +347,12 @@ def _put(document: Document, parts: list[str], value: Any) -> None:
         stays = (set(section) - set(ways)) | kept
         stays -= {key for key, beside in _BESIDE.items() if parts[1] not in beside}
         document.tree[parts[0]] = {key: item for key, item in section.items() if key in stays}
-    document.lines[_keys(document, parts)] = 0
+    keys = _keys(document, parts)
+    # What stood below it in the file is gone.
+    for stale in [path for path in document.lines if len(path) > len(keys) and path[: len(keys)] == keys]:
+        del document.lines[stale]
+    document.lines[keys] = 0
+    document.typed.add(keys)
 
 
 def _keys(document: Document, parts: list[str]) -> Keys:

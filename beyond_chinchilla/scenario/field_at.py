@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from beyond_chinchilla.errors import InputError, nearest, printable
+from beyond_chinchilla.errors import InputError, cut, nearest
 from beyond_chinchilla.scenario.document import Keys
 from beyond_chinchilla.scenario.fields import Section
 from beyond_chinchilla.scenario.kinds import Count, Money
@@ -100,7 +100,7 @@ def field_at(dotted: str) -> Field:
             here = [".".join(map(str, (*keys, name))) for name in dict.fromkeys(known)]
             asked = ".".join(map(str, (*keys, part)))
             way_out = nearest(asked, here) if here else "it stands below a number or a word"
-            raise InputError(f"{printable(dotted)}: no such key in a scenario; {way_out}")
+            raise InputError(f"{cut(dotted)}: no such key in a scenario; {way_out}")
         keys.append(key)
         slots = below
     if keys[0] in IDLE:

@@ -217,8 +217,8 @@ class Scenario:
         return {**tree, "compare": list(compared)} if compared else tree
 
     @classmethod
-    def from_dict(cls, tree: Mapping[str, Any], *, folder: str | Path = ".") -> Scenario:
-        """Check a scenario that was never a file; files that it names lie in `folder`.
+    def from_dict(cls, tree: Mapping[str, Any], *, folder: str | Path = ".", allow_outside: bool = False) -> Scenario:
+        """Check a scenario that was never a file; files that it names lie in `folder`, or anywhere if allowed.
 
         Raises
         ------
@@ -233,17 +233,20 @@ class Scenario:
         {'tokens': 2000000000000.0}
         """
         document = Document(name=printable(str(tree.get("name") or "scenario")), tree=dict(tree))
-        return check(document, attach(document, Path(folder)))
+        return check(document, attach(document, Path(folder), allow_outside=allow_outside))
 
 
-def load(path: str | Path, assignments: Iterable[str] = ()) -> Scenario:
+def load(path: str | Path, assignments: Iterable[str] = (), *, allow_outside: bool = False) -> Scenario:
     """Read and check a scenario file.
 
     Parameters
     ----------
     path : str or Path
     assignments : iterable of str
-        Overrides such as ``"demand.requests=2B"``, applied before the check.
+        Overrides such as ``"demand.requests=2B"``, applied before the check. A file that one of them names may lie
+        anywhere.
+    allow_outside : bool
+        Whether files that the scenario names may lie outside of its folder.
 
     Raises
     ------
@@ -252,7 +255,7 @@ def load(path: str | Path, assignments: Iterable[str] = ()) -> Scenario:
     """
     document = read(path)
     override(document, list(assignments))
-    return check(document, attach(document, Path(path).parent))
+    return check(document, attach(document, Path(path).parent, allow_outside=allow_outside))
 
 
 def check(document: Document, known: Iterable[tuple[Keys, str]] = ()) -> Scenario:

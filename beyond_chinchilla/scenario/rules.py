@@ -258,6 +258,9 @@ def _calendar(sections: Mapping[str, Any]) -> Found:
 
 def _of_limits(sections: Mapping[str, Any]) -> Found:
     """Return which limits need a section that is not there, or are not possible under the law."""
+    if sections["demand"] is None:
+        # It is wrong itself, which is told already.
+        return []
     serving = sections["serving"]
     if serving is not None and len(serving.precisions) > 1:
         # What limits can be does not hang on which one is chosen.

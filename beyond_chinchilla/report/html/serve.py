@@ -23,8 +23,15 @@ _NAMES = (LOOPBACK, "localhost")
 _TOKEN_BYTES = 24
 # A client that says nothing is let go [s].
 _PATIENCE = 10.0
+# The page's own rule allows one style sheet and one script by their hashes; this one, which holds for every answer,
+# allows nothing from elsewhere, no frame around it and nothing to be sent.
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _HEADERS = {
     "Cache-Control": "no-store",
+    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -131,6 +138,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             self.wfile.write(content)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Refuse without a word: the base class would send back a page that quotes the request, without our headers."""
+        self.close_connection = True
+        # Of what could not be read the base class thinks that it is too old for headers.
+        self.request_version = self.protocol_version
+        self._send(HTTPStatus(code), b"", body=False)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""

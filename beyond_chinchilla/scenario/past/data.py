@@ -111,13 +111,6 @@ class Data(Section):
 # From a file
 
 
-def attach_repetition(section: dict[str, Any], path: Path) -> None:
-    """Put the constants of a fit's file in the place of its name."""
-    # Where the file cannot be read, the rest is checked without it.
-    section["repetition"] = PUBLISHED
-    section["repetition"] = read_repetition(path)
-
-
 def read_repetition(path: Path) -> dict[str, Any]:
     """Return R_D, R_N and what else a fit's file says of them, as a scenario writes it.
 
