@@ -219,8 +219,8 @@ class Uniform:
 
     Examples
     --------
-    >>> Uniform(low=1, high=4).quantile(0.9).round(2)
-    np.float64(3.7)
+    >>> round(float(Uniform(low=1, high=4).quantile(0.9)), 2)
+    3.7
     """
 
     low: float

@@ -15,6 +15,9 @@ REPOSITORY = Path(__file__).parents[1]
 # once, when numpy is loaded: not yet.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# What pytest makes of a warning, programs and processes that tests start make of it too.
+os.environ.setdefault("PYTHONWARNINGS", "error")
+
 # A busy machine draws its examples slowly; that says nothing about the code.
 _SLOW = [HealthCheck.too_slow]
 settings.register_profile("dev", max_examples=20, deadline=None, suppress_health_check=_SLOW)
