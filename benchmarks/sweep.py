@@ -84,7 +84,7 @@ def run(rows: int, engine: str, workers: int, output: Path) -> Run:
     shutil.rmtree(output, ignore_errors=True)
     arguments = ["--child", str(rows), engine, str(workers), str(output)]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.sweep", *arguments],
+        [sys.executable, "-m", "benchmarks.sweep", *arguments],
         check=True, capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     told = json.loads(done.stdout.splitlines()[-1])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from beyond_chinchilla.analyse.deployment import Deployment, deploy
-from beyond_chinchilla.costs.models import reference_model
+from beyond_chinchilla.costs.models import ReferenceModel, reference_model
 from beyond_chinchilla.costs.service import Service
 from beyond_chinchilla.costs.serving import MILLISECONDS, Replica
 from beyond_chinchilla.errors import InfeasibleError, InputError
@@ -154,12 +155,12 @@ def _solved_break_even(scenario: Scenario, factor: float) -> float | None:
 
 def _own_break_even(deployment: Deployment, at: float) -> float | None:
     """Return the demand at which a plan's model breaks even; `at` is the one that it was made for."""
-    trained = sum(deployment.best.terms.values()) - _served(deployment.service, deployment.point)
-    price = _pricing(deployment, bounded=False)
+    trained = sum(deployment.best.terms.values()) - deployment.service.rounded(deployment.point)
+    bought = _totals(deployment)
 
     def wins(factor: float) -> bool:
-        built = trained + _served(deployment.service.scaled(factor / at), deployment.point)
-        return built <= price(factor / at).total
+        built = trained + deployment.service.scaled(factor / at).rounded(deployment.point)
+        return all(built <= total(factor / at) for total in bought)
 
     return _least(wins, LEAST_FACTOR, MOST_FACTOR)
 
@@ -178,42 +179,71 @@ def _least(holds: Callable[[float], bool], low: float, high: float) -> float | N
     return high
 
 
-def _served(service: Service, point: Mapping[str, float]) -> float:
-    """Return what serving costs, GPUs rounded up, present value [USD]."""
-    return math.fsum(service.terms(point).values()) + service.rounding(point)
+def _totals(deployment: Deployment) -> list[Callable[[float], float]]:
+    """Return what gives the bill of each way to buy at a factor of demand [USD], as if there were GPUs for any.
+
+    The least of them is what buying costs; whether building costs no more is often told by the first of them.
+    """
+    stated = deployment.scenario.file.buy
+    if stated is None or stated.model is None:
+        price = _pricing(deployment, bounded=False)
+        return [lambda factor: price(factor).total]
+
+    def total(way: tuple[Service, Mapping[str, float]], factor: float) -> float:
+        return way[0].scaled(factor).rounded(way[1])
+
+    model = _dense(stated.model)
+    ways = sorted(_ways(deployment, model), key=lambda way: way[0].rounded(way[1]))
+    if not ways:
+        raise _unserved(model)
+    return [partial(total, way) for way in ways]
 
 
 def _open_model(deployment: Deployment, name: str, *, bounded: bool) -> Callable[[float], Offer]:
     """Return what prices an open model on the cheapest of the scenario's fleets that serves it within the limits."""
-    model = reference_model(name)
-    if model.active_params is not None:
-        raise InputError(f"buy.model: {name} is a mixture of experts, whose serving is not modelled; name a dense one")
-    # It is dense, and answers once.
-    file = deployment.monthly.file.model_copy(update={"experts": None, "thinking": None})
-    monthly, month = replace(deployment.monthly, file=file), deployment.launch_month
-    # How a fleet runs the model does not depend on how many ask for it.
-    services = [monthly.service(use.hold(deployment.chosen), month, []) for use in monthly.uses]
-    fleets = [(service, _operation(deployment, service, model.params)) for service in services]
+    model = _dense(name)
+    ways = _ways(deployment, model)
 
     def at(factor: float) -> Offer:
         bills: list[tuple[float, str, dict[str, float]]] = []
-        for fleet, point in fleets:
+        for fleet, point in ways:
             service = fleet.scaled(factor)
-            if point is None or (bounded and not _enough_gpus(deployment, service, point)):
+            if bounded and not _enough_gpus(deployment, service, point):
                 continue
             terms = service.terms(point)
             rounding = service.rounding(point)
             terms |= {"rounding": rounding} if rounding > 0 else {}
             bills.append((math.fsum(terms.values()), service.use.label, terms))
         if not bills:
-            raise InfeasibleError(
-                f"buy.model: no fleet of this scenario serves {name} ({model.params / 1e9:.3g}B params) within the "
-                "limits; allow more GPUs per replica, or a slower token"
-            )
+            raise _unserved(model)
         _, label, terms = min(bills, key=lambda bill: bill[0])
         return Offer(name=name, kind="model", terms=terms, params=model.params, choice=label)
 
     return at
+
+
+def _dense(name: str) -> ReferenceModel:
+    model = reference_model(name)
+    if model.active_params is not None:
+        raise InputError(f"buy.model: {name} is a mixture of experts, whose serving is not modelled; name a dense one")
+    return model
+
+
+def _ways(deployment: Deployment, model: ReferenceModel) -> list[tuple[Service, dict[str, float]]]:
+    """Return the fleets of the scenario that can run an open model, and how each does; demand does not change that."""
+    # It is dense, and answers once.
+    file = deployment.monthly.file.model_copy(update={"experts": None, "thinking": None})
+    monthly, month = replace(deployment.monthly, file=file), deployment.launch_month
+    services = [monthly.service(use.hold(deployment.chosen), month, []) for use in monthly.uses]
+    points = [_operation(deployment, service, model.params) for service in services]
+    return [(service, point) for service, point in zip(services, points, strict=True) if point is not None]
+
+
+def _unserved(model: ReferenceModel) -> InfeasibleError:
+    return InfeasibleError(
+        f"buy.model: no fleet of this scenario serves {model.name} ({model.params / 1e9:.3g}B params) within the "
+        "limits; allow more GPUs per replica, or a slower token"
+    )
 
 
 def _operation(deployment: Deployment, service: Service, params: float) -> dict[str, float] | None:

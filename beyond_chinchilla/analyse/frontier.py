@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,8 @@ NOT_BY_DEMAND = (
     "demand"
 )
 _LEAST_FACTOR, _MOST_FACTOR = math.log(1e-12), math.log(1e12)
+# Of the log of a demand that is found by halving, and by fewer steps where each is slow.
+_HALVINGS, _CLOSE = 60, 1e-6
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,13 @@ class Point:
 
 
 def trace(
-    problem: Problem, over: str, *, points: int = 50, low: float | None = None, high: float | None = None
+    problem: Problem,
+    over: str,
+    *,
+    points: int = 50,
+    low: float | None = None,
+    high: float | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> list[Point]:
     """Solve a problem at log-spaced values of its target, demand or budget.
 
@@ -96,6 +104,8 @@ def trace(
         From 2 to 10,000.
     low, high : float, optional
         Ends of the line; 1/10 and 10 times the scenario's target or bill, 1/100 and 100 times its demand.
+    progress : callable, optional
+        Told how many points are solved, of how many: by month, each takes a tenth of a second and more.
 
     Raises
     ------
@@ -114,7 +124,12 @@ def trace(
     if not (0 < low < high < math.inf):
         raise InputError(f"the line must run from a positive low to a higher high, not from {low:g} to {high:g}")
     draw = {"target": _at_size, "demand": _at_demand, "budget": _at_budget}[over]
-    return [draw(problem, float(at)) for at in np.geomspace(low, high, points)]
+    found: list[Point] = []
+    for at in np.geomspace(low, high, points):
+        found.append(draw(problem, float(at)))
+        if progress is not None:
+            progress(len(found), points)
+    return found
 
 
 def break_even(problem: Problem, fractions: Sequence[float] = (0.01, 0.05, 0.10)) -> list[tuple[float, float | None]]:
@@ -134,7 +149,8 @@ def break_even(problem: Problem, fractions: Sequence[float] = (0.01, 0.05, 0.10)
     bent = problem.is_extended and problem.bill is None and not any(lever.variable for lever in problem.levers)
     if bent and takes_arrays(_scaled_block(problem, np.ones(1))):
         return [(fraction, _demand_at_once(problem, fraction)) for fraction in fractions]
-    return [(fraction, _demand_for(problem, fraction)) for fraction in fractions]
+    known: dict[float, float] = {}
+    return [(fraction, _demand_for(problem, fraction, known)) for fraction in fractions]
 
 
 def scale_demand(problem: Problem, factor: float) -> Problem:
@@ -197,27 +213,44 @@ def with_budget(problem: Problem, budget: float) -> Problem:
     return replace(problem, limits=(*others, ceiling))
 
 
-def _demand_for(problem: Problem, fraction: float) -> float | None:
-    def saves(log_factor: float) -> bool:
-        scaled = scale_demand(problem, math.exp(log_factor))
-        located = locate(scaled)
-        return located.found and savings(scaled, located) >= fraction
+def _demand_for(problem: Problem, fraction: float, known: dict[float, float]) -> float | None:
+    """Return the demand from which a fraction is saved; what is saved at logs of demands is `known`, and added to."""
+
+    def saved(log_factor: float) -> float:
+        if log_factor not in known:
+            known[log_factor] = _saved(problem, log_factor)
+        return known[log_factor]
 
     low, high = _LEAST_FACTOR, _MOST_FACTOR
     if problem.bill is not None:
-        # A fleet of 1e12 times the GPUs is no fleet; and each step is a geometric program.
-        low, high, steps = 0.5 * low, 0.5 * high, 24
-    else:
-        # Where each step is a search, to a millionth.
-        steps = 26 if problem.is_extended else 60
-    if saves(low):
+        # A fleet of 1e12 times the GPUs is no fleet.
+        low, high = 0.5 * low, 0.5 * high
+    if saved(low) >= fraction:
         return 0.0
-    if not saves(high):
+    if not saved(high) >= fraction:
         return None
-    for _ in range(steps):
+    if problem.bill is not None or problem.is_extended:
+        # Each step is a search, or a geometric program: few of them, from the nearest known ones, to a millionth.
+        from scipy.optimize import brentq
+
+        def enough() -> float:
+            return min(at for at, share in known.items() if share >= fraction)
+
+        low = max(at for at, share in known.items() if share < fraction and at < enough())
+        brentq(lambda log_factor: max(saved(log_factor), -1.0) - fraction, low, enough(), xtol=_CLOSE)
+        # Of the two ends that are left, the one at which so much is saved: savings may leap between them.
+        return math.exp(enough())
+    for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        low, high = (low, middle) if saves(middle) else (middle, high)
+        low, high = (low, middle) if saved(middle) >= fraction else (middle, high)
     return math.exp(high)
+
+
+def _saved(problem: Problem, log_factor: float) -> float:
+    """Return what the plan saves at a demand, against its baseline there; minus infinity without a plan."""
+    scaled = scale_demand(problem, math.exp(log_factor))
+    located = locate(scaled)
+    return savings(scaled, located) if located.found else -math.inf
 
 
 def _demand_at_once(problem: Problem, fraction: float) -> float | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from beyond_chinchilla.data import load_row, row_names
-from beyond_chinchilla.errors import InputError, nearest
+from beyond_chinchilla.errors import InputError, cut, nearest
 from beyond_chinchilla.units import parse_quantity
 
 FLOP_PER_TFLOP = 1e12
@@ -155,7 +155,7 @@ def accelerator(name: str) -> Accelerator:
     """
     known = names()
     if name not in known:
-        raise InputError(f"no hardware '{name}'; {nearest(name, known)}")
+        raise InputError(f"no hardware '{cut(name)}'; {nearest(name, known)}")
     return accelerator_from_row(name, load_row(_TABLE, name))
 
 

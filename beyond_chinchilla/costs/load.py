@@ -115,10 +115,11 @@ class LoadProfile:
         >>> float(share), float(weight)
         (0.5, 0.75)
         """
-        floor, mean = np.broadcast_arrays(np.asarray(floor, dtype=float), np.asarray(mean, dtype=float))
+        floor, mean = np.asarray(floor, dtype=float), np.asarray(mean, dtype=float)
         # Without any need every hour is at the floor; a floor of many times the need may overflow, which says the same.
         with np.errstate(over="ignore"):
-            threshold = np.divide(floor, mean, out=np.full(mean.shape, np.inf), where=mean > 0)
+            endless = np.full(np.broadcast_shapes(floor.shape, mean.shape), np.inf)
+            threshold = np.divide(floor, mean, out=endless, where=mean > 0)
         count = np.searchsorted(self._sorted, threshold, side="right")
         size = len(self.hours)
         return np.asarray(count / size), np.asarray(self._load_above[count] / size)

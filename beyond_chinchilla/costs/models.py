@@ -9,7 +9,7 @@ import functools
 from dataclasses import dataclass
 
 from beyond_chinchilla.data import load_row, row_names
-from beyond_chinchilla.errors import InputError, nearest
+from beyond_chinchilla.errors import InputError, cut, nearest
 from beyond_chinchilla.units import parse_number, parse_quantity
 
 _TABLE = "models"
@@ -93,7 +93,7 @@ def reference_model(name: str) -> ReferenceModel:
     """
     known = names()
     if name not in known:
-        raise InputError(f"no model '{name}'; {nearest(name, known)}")
+        raise InputError(f"no model '{cut(name)}'; {nearest(name, known)}")
     row = load_row(_TABLE, name)
     cost = row.get("cost")
     return ReferenceModel(

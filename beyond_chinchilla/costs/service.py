@@ -142,8 +142,14 @@ class Service:
 
     def rounding(self, point: Point) -> float:
         """Return what whole replicas cost beyond parts of them, present value [USD], >= 0."""
-        whole = sum(self.fleet.bill(*self._seconds(point), whole_replicas=True).values())
-        return max(whole - sum(self.terms(point).values()), 0.0)
+        return max(self._whole(point) - sum(self.terms(point).values()), 0.0)
+
+    def rounded(self, point: Point) -> float:
+        """Return what is paid, GPUs rounded up to whole replicas, present value [USD]: all terms and `rounding`."""
+        return max(self._whole(point), sum(self.terms(point).values()))
+
+    def _whole(self, point: Point) -> float:
+        return sum(self.fleet.bill(*self._seconds(point), whole_replicas=True).values())
 
     def slopes(self, point: Point) -> dict[str, float]:
         """Return d bill / d ln driver, present value [USD], for ``demand`` and for ``serving_price``.

@@ -136,6 +136,8 @@ _PER_OTHER = re.compile(r"bpb|bpc|bits?per(?:byte|char)|perplexity|^ppl$|valppl|
 _WORDS = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12}
 _LETTERS = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 _NOUNS = {"params": "param|parameter", "tokens": "token|tok", "flops": "flop", "tokens_per_param": "tokens? per param"}
+# Nothing longer is the name of a column: patterns below take time that grows with its square.
+LONGEST_NAME = 200
 _BRACKET = re.compile(r"(?P<base>.*?)[\s_,]*[(\[](?P<unit>[^()\[\]]{1,40})[)\]]\s*", re.DOTALL)
 _SUFFIX = re.compile(
     r"(?P<base>.*?)[\s_-]+(?:in[\s_]+)?(?P<unit>(?:thousand|million|billion|trillion)s?|bn|[kmbt])", re.I
@@ -166,7 +168,7 @@ def recognise(name: str) -> Meaning | None:
     >>> recognise("Model Size (B)")
     Meaning(role='params', rank=1, kind='', scale=1000000000.0)
     """
-    if len(name) > 200:
+    if len(name) > LONGEST_NAME:
         return None
     if (meaning := _ALIASES.get(fold(name))) is not None:
         return meaning

@@ -20,6 +20,7 @@ Tail = Literal["power", "linear"]
 
 HOURS = ("hours", "gpu-hours", "gpu hours", "gpu_hours")
 LOSSES = ("loss", "training loss", "train loss", "train_loss", "smoothed loss")
+MAX_BYTES, MAX_LINES = 20_000_000, 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,22 +158,28 @@ def read_curve(path: str | Path, *, name: str | None = None, params: float | Non
         The file cannot be read, a column is missing, or a cell is no number; the message says where.
     """
     path = Path(path)
+    shown = printable(str(path))
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        lines = data[:MAX_BYTES].decode("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text file in UTF-8"
-        raise SpreadsheetError(f"{path}: cannot be read: {reason}") from None
+        raise SpreadsheetError(f"{shown}: cannot be read: {reason}") from None
+    if len(data) > MAX_BYTES or len(lines) > MAX_LINES:
+        bound = f"{MAX_BYTES / 1e6:g} MB or {MAX_LINES:,} lines"
+        raise SpreadsheetError(f"{shown}: larger than {bound}; keep every tenth point, or fewer")
     split = max("\t,;", key=(lines[0] if lines else "").count)
     try:
         rows = list(csv.reader(lines, delimiter=split))
     except csv.Error as error:
-        raise SpreadsheetError(f"{path}: cannot be read: {error}") from None
+        raise SpreadsheetError(f"{shown}: cannot be read: {error}") from None
     heads = [head.strip().casefold() for head in rows[0]] if rows else []
     places = []
     for wanted in (HOURS, LOSSES):
         known = [heads.index(alias) for alias in wanted if alias in heads]
         if not known:
-            raise SpreadsheetError(f"{path}:1: no column '{wanted[0].capitalize()}'; the header needs Hours and Loss")
+            raise SpreadsheetError(f"{shown}:1: no column '{wanted[0].capitalize()}'; the header needs Hours and Loss")
         places.append(known[0])
     columns: tuple[list[float], list[float]] = ([], [])
     for number, row in enumerate(rows[1:], start=2):
@@ -184,10 +191,12 @@ def read_curve(path: str | Path, *, name: str | None = None, params: float | Non
                 column.append(float(cell))
             except ValueError:
                 raise SpreadsheetError(
-                    f"{path}:{number}: '{cell[:40]}' is not a number; write hours and loss as plain numbers"
+                    f"{shown}:{number}: '{printable(cell[:40])}' is not a number; write hours and loss as plain numbers"
                 ) from None
             if not (math.isfinite(column[-1]) and column[-1] > 0):
-                raise SpreadsheetError(f"{path}:{number}: '{cell[:40]}' is not a positive number; leave this row out")
+                raise SpreadsheetError(
+                    f"{shown}:{number}: '{printable(cell[:40])}' is not a positive number; leave this row out"
+                )
     return Curve(name or path.stem, np.array(columns[0]), np.array(columns[1]), params)
 
 
@@ -223,6 +232,16 @@ def smooth(x: ArrayLike, y: ArrayLike, window: float) -> Array:
     return np.asarray(middle_y + mean_v + slope * (u - mean_u))
 
 
+def smooth_loss(x: ArrayLike, loss: ArrayLike, window: float) -> Array:
+    """Return losses as `smooth` does; where a spike nearby tips the line below zero, the point itself stands.
+
+    >>> smooth_loss([0.0, 1.0, 2.0], [2.0, 2.0, 900.0], window=5.0).round(2).tolist()
+    [2.0, 301.33, 750.33]
+    """
+    line = smooth(x, loss, window)
+    return np.asarray(np.where(line > 0, line, np.asarray(loss, dtype=float)))
+
+
 def _lines(x: Array, y: Array, samples: int, rng: np.random.Generator) -> Array:
     """Return (c0, c1) of the line through points, then of `samples` block-bootstrap draws of it."""
     middle = x.mean()
@@ -234,7 +253,7 @@ def _lines(x: Array, y: Array, samples: int, rng: np.random.Generator) -> Array:
     residuals = (y - fitted) * math.sqrt(y.size / (y.size - 2))
     block = math.ceil(y.size ** (1 / 3))
     starts = rng.integers(0, y.size, (samples, math.ceil(y.size / block)))
-    places = (starts[:, :, None] + np.arange(block)).reshape(samples, -1)[:, : y.size] % y.size
+    places = (starts[:, :, None] + np.arange(block)).reshape(samples, starts.shape[1] * block)[:, : y.size] % y.size
     drawn = np.vstack([y, fitted + residuals[places]])
     slopes = drawn @ offset / squares
     return np.stack([drawn.mean(axis=1) - slopes * middle, slopes], axis=1)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beyond_chinchilla.errors import FitError, InputError
-from beyond_chinchilla.fit.curves import merge, smooth
+from beyond_chinchilla.fit.curves import merge, smooth_loss
 from beyond_chinchilla.fit.isoflop import LEVEL, FrontierLaw, positive_columns
 from beyond_chinchilla.units import format_size
 
@@ -141,7 +141,7 @@ def fit_envelope(
 ) -> EnvelopeFit:
     """Fit Approach 1: the efficient frontier of training curves and the power laws over it.
 
-    Each curve is smoothed (`smooth`) and interpolated linearly in ln loss over ln FLOP; nothing is extrapolated.
+    Each curve is smoothed (`smooth_loss`) and interpolated linearly in ln loss over ln FLOP; nothing is extrapolated.
     Intervals: models are drawn with replacement, and frontier and law found again. The curves of a run that was
     planned for more tokens lie above those of a run that ended there: with a cosine schedule, give the curves of
     several lengths of each size, of which the least counts.
@@ -232,7 +232,7 @@ def fit_envelope(
 
 def _interpolated(curve: TrainingCurve, flops: Array, window: float) -> Array:
     """Return the smoothed loss of a curve at each FLOP value; nan where the curve did not go."""
-    loss = np.log(smooth(np.log(curve.tokens), curve.loss, window))
+    loss = np.log(smooth_loss(np.log(curve.tokens), curve.loss, window))
     own = np.log(curve.flops)
     # The ends of the grid are ends of curves, up to rounding.
     x = np.log(flops)

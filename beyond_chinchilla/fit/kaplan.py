@@ -117,7 +117,7 @@ def examples_for_steps(S_over_S_min: ArrayLike) -> Array:
     """
     ratio = _array(S_over_S_min)
     with np.errstate(divide="ignore"):
-        return np.where(ratio >= 1.0, 1.0 + 1.0 / np.where(ratio >= 1.0, ratio - 1.0, 1.0), np.nan)
+        return np.where(ratio >= 1.0, 1.0 + 1.0 / (ratio - 1.0), np.nan)
 
 
 def training_compute(N: ArrayLike, B: ArrayLike, S: ArrayLike) -> Array:
@@ -186,7 +186,8 @@ def compute_overhead(size_ratio: ArrayLike, *, alpha_N: float = ALPHA_N, alpha_S
     """
     ratio = _array(size_ratio)
     inner = 1.0 + (alpha_S / alpha_N) * (1.0 - ratio**-alpha_N)
-    return np.where(inner > 0, ratio * np.where(inner > 0, inner, 1.0) ** (-1.0 / alpha_S), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(inner > 0, ratio * inner ** (-1.0 / alpha_S), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,7 +281,7 @@ def fit_kaplan(params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> KaplanF
         Columns of different lengths, a value that is not a positive number, fewer than four runs, or one size or one
         number of tokens only.
     FitError
-        No start ends at finite constants.
+        The best fit runs off to a bound, or leaves a constant free.
 
     Examples
     --------
@@ -325,17 +326,13 @@ def fit_kaplan(params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> KaplanF
     ]
     # Beyond these bounds a power or a constant is no number, and no law.
     low, high = np.array([-12.0, -12.0, -200.0, -200.0]), np.array([4.0, 4.0, 600.0, 600.0])
-    answers = []
-    for start in starts:
-        with np.errstate(over="ignore", invalid="ignore"):
-            answer = least_squares(
-                residuals, np.clip(start, low + 1, high - 1), jac=jacobian, bounds=(low, high), x_scale="jac",
-                ftol=1e-15, xtol=1e-15, gtol=1e-15, max_nfev=2000,
-            )  # fmt: skip
-        if np.isfinite(answer.cost):
-            answers.append(answer)
-    if not answers:
-        raise FitError("no start of Kaplan's form ended at finite constants; check the units of params and tokens")
+    answers = [
+        least_squares(
+            residuals, np.clip(start, low + 1, high - 1), jac=jacobian, bounds=(low, high), x_scale="jac",
+            ftol=1e-15, xtol=1e-15, gtol=1e-15, max_nfev=2000,
+        )
+        for start in starts
+    ]  # fmt: skip
     best = min(answers, key=lambda answer: float(answer.cost))
     if np.any(best.active_mask):
         raise FitError(

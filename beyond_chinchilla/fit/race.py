@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from beyond_chinchilla.errors import InputError
-from beyond_chinchilla.fit.curves import Curve, Tail, fit_tail, smooth
+from beyond_chinchilla.fit.curves import Curve, Tail, fit_tail, smooth_loss
 from beyond_chinchilla.fit.isoflop import LEVEL, interval
 
 Array = NDArray[np.float64]
@@ -318,7 +318,7 @@ def race(
     if not (window >= 0 and margin >= 0 and (price is None or price >= 0) and math.isfinite(window + margin)):
         raise InputError(f"window, margin and price must be >= 0; got {window:g}, {margin:g} and {price}")
     curves = tuple(curves)
-    smoothed = tuple(smooth(np.log(curve.hours), curve.loss, window) for curve in curves)
+    smoothed = tuple(smooth_loss(np.log(curve.hours), curve.loss, window) for curve in curves)
     grid = np.unique(np.concatenate([curve.hours for curve in curves]))
     losses = _losses(curves, smoothed, grid)
     crossings = []

@@ -236,9 +236,12 @@ def _read_parquet(data: bytes, place: str) -> Table:
         file = parquet.ParquetFile(io.BytesIO(data))
         names = tuple(str(name) for name in file.schema_arrow.names)
         count = int(file.metadata.num_rows)
+        _check_rows(count, place)
+        files.check_parquet(data, place, MAX_BYTES)
+    except SpreadsheetError:
+        raise
     except Exception:  # whatever a damaged footer makes of it
         raise broken from None
-    _check_rows(count, place)
 
     def column(i: int) -> Sequence[object]:
         try:
@@ -275,8 +278,9 @@ def _read_workbook(data: bytes, place: str, score: Score, sheet: str | None) -> 
     if not tables:
         raise SpreadsheetError(f"{place}: the workbook is empty; it needs a header and at least 2 runs")
     scores = {name: score(table.names) for name, table in tables.items()}
-    best = [name for name in tables if scores[name] == max(scores.values())]
-    if len(best) > 1 and scores[best[0]] >= 3:
+    most = max(scores.values())
+    best = [name for name in tables if scores[name] == most]
+    if len(best) > 1 and most >= 3:
         both = " and ".join(f"'{printable(name)}'" for name in best[:2])
         raise SpreadsheetError(f"{place}: the sheets {both} could both hold the runs; say which with --sheet NAME")
     return tables[best[0]]

@@ -264,7 +264,7 @@ def read_runs(
     if comma:
         notes.append("numbers are read with a decimal comma")
     found = {role: numbers(column) for role, column in chosen.items() if role != "name"}
-    labels = [str(cell)[:200] for cell in table.column(chosen["name"].index)] if "name" in chosen else None
+    labels = [printable(str(cell)[:200]) for cell in table.column(chosen["name"].index)] if "name" in chosen else None
     unit = loss_unit or chosen["loss"].meaning.kind or "nats"
     runs = _assemble(
         found,
@@ -272,7 +272,7 @@ def read_runs(
         names=labels,
         conventions=_conventions(chosen, unit),
         notes=notes,
-        source=Path(path).name,
+        source=printable(Path(path).name),
         place=table.place,
         error=SpreadsheetError,
     )

@@ -118,6 +118,7 @@ _HEADINGS = {
     **dict.fromkeys(("serving", "inference", "deployment", "serve"), "serving"),
     **dict.fromkeys(("demand", "usage", "traffic", "general", "finance", "other", "money", "quality", "limits"), ""),
 }
+_LONGEST = 200
 _SHEETS = re.compile(r"assumption|annahme|input|parameter|driver|setting|general", re.IGNORECASE)
 _NAME_HEADS = {
     "name",
@@ -292,7 +293,10 @@ def _keys(label: str, heading: str) -> tuple[str, ...]:
 
 
 def _fold(text: str) -> str:
-    """Return a name without case, brackets and punctuation."""
+    """Return a name without case, brackets and punctuation; nothing of a text that is too long for a name."""
+    # Open brackets without end take time that grows with the square of their number.
+    if len(text) > _LONGEST:
+        return ""
     plain = re.sub(r"[(\[][^)\]]*[)\]]", " ", unicodedata.normalize("NFKC", text).casefold())
     plain = plain.replace("$/", " ").replace("&", " ")
     return " ".join(re.findall(r"[^\W_]+", plain))

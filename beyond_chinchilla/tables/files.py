@@ -13,6 +13,7 @@ import io
 import itertools
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -132,10 +133,18 @@ def read_sheets(path: str | Path, sheet: str | None = None) -> tuple[Sheet, ...]
     return (Sheet(place=place, name="", cells=cells),)
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        # A name too long for any file, say; whoever opens it is told.
+        return False
+
+
 def _load(path: Path, sheet: str | None) -> tuple[bytes, str, str]:
     """Return the unpacked bytes of a file, its kind and how messages name it."""
     place = printable(path.name)
-    if path.is_dir():
+    if _is_folder(path):
         raise InputError(f"{place}: a folder, not a file; name one in it")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"]
@@ -207,16 +216,19 @@ def _split_text(text: str, place: str, score: Score) -> Frame:
 def _parse_text(text: str, delimiter: str, width: int, place: str) -> pd.DataFrame:
     _check_rows(text.count("\n"), place)
     try:
-        return pd.read_csv(
-            io.StringIO(text),
-            sep=delimiter,
-            header=None,
-            names=range(width),
-            index_col=False,
-            dtype=str,
-            na_filter=False,
-            skip_blank_lines=False,
-        ).fillna("")
+        with warnings.catch_warnings():
+            # A first row of too many cells is told of by whoever asked, with its line.
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            return pd.read_csv(
+                io.StringIO(text),
+                sep=delimiter,
+                header=None,
+                names=range(width),
+                index_col=False,
+                dtype=str,
+                na_filter=False,
+                skip_blank_lines=False,
+            ).fillna("")
     except (ValueError, OverflowError, MemoryError) as error:  # ParserError is a ValueError
         match = re.search(r"Expected \d+ fields in line (\d+), saw (\d+)", str(error))
         reason = printable(" ".join(str(error).split()))[:200]
@@ -312,7 +324,13 @@ def _parse_parquet(data: bytes, place: str) -> pd.DataFrame:
         raise broken from None
     _check_rows(count, place)
     try:
-        frame: pd.DataFrame = file.read().to_pandas()
+        disk.check_parquet(data, place, MAX_BYTES)
+        table = file.read()
+        # Text that is none is told by whoever reads a cell of it, far from here.
+        table.validate(full=True)
+        frame: pd.DataFrame = table.to_pandas()
+    except SpreadsheetError:
+        raise
     except Exception:
         raise broken from None
     if len(frame) != count:

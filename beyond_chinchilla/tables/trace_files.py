@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -260,6 +261,19 @@ class _Sieve:
         return tuple(SetAside(reason, rows, line) for reason, (rows, line) in self._counts.items())
 
 
+def _silently(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Yield parts without pandas' warning of a first row with too many cells, which is set aside with its reason."""
+    import pandas as pd
+
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            frame = next(parts, None)
+        if frame is None:
+            return
+        yield frame
+
+
 def _parts(path: Path, place: str, width: int, delimiter: str) -> Iterator[pd.DataFrame]:
     """Read a file in parts, by the position of its columns; blank lines count, but are left out."""
     import pandas as pd  # 0.3 s: only for who has a file
@@ -278,7 +292,7 @@ def _parts(path: Path, place: str, width: int, delimiter: str) -> Iterator[pd.Da
             compression="gzip" if _is_packed(path) else None,
             encoding="utf-8",
         ) as parts:
-            for frame in parts:
+            for frame in _silently(parts):
                 if len(frame) and frame.index[-1] >= MAX_ROWS:
                     raise SpreadsheetError(f"{place}: more than {MAX_ROWS:,} rows; take a week of it")
                 yield frame[frame.notna().any(axis=1)]
@@ -304,7 +318,11 @@ def _numbers(cells: pd.Series[Any]) -> Array:
 
     if cells.dtype == np.bool_:
         return np.full(len(cells), np.nan)
-    return np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=float)
+    try:
+        return np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=float)
+    except OverflowError:
+        # Integers of hundreds of digits; as text they are read as infinite.
+        return np.asarray(pd.to_numeric(cells.astype(str), errors="coerce"), dtype=float)
 
 
 def _times(cells: pd.Series[Any]) -> Array:

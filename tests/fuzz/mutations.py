@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -170,6 +171,67 @@ def trees(tree: Any, others: list[Any], rng: random.Random) -> Any:
             found[name] = copy.deepcopy(other[name])
         else:
             holder[key] = [copy.deepcopy(holder[key])] * rng.choice((1, 2, 300))
+    return found
+
+
+_AMOUNT = re.compile(r"[0-9.]+(e[0-9]+)?")
+# Numbers that are not what varies from one team to the next.
+_KEPT = frozenset(("months", "start", "gpus", "years", "samples", "alpha", "beta", "g", "E"))
+
+
+def plausible(tree: Any, others: list[Any], rng: random.Random) -> Any:
+    """Return a scenario with one to four of its numbers moved, and now and then a section of another one's."""
+    found = copy.deepcopy(tree)
+    if rng.random() < 0.3:
+        name = rng.choice(("limits", "serving", "training", "demand", "discounting", "energy", "compare", "law"))
+        if donors := [other[name] for other in others if name in other]:
+            found[name] = copy.deepcopy(rng.choice(donors))
+    numbers = [(holder, key) for holder, key in _places(found) if amount_of(holder[key]) is not None]
+    for holder, key in rng.sample(numbers, min(len(numbers), rng.choice((1, 2, 2, 4)))):
+        if key not in _KEPT:
+            scale(holder, key, 10.0 ** rng.uniform(-0.6, 0.6))
+    return found
+
+
+def amount_of(value: Any) -> float | None:
+    """Return the number with which a value of a scenario begins, such as 1.5 of 1.5 USD/hour."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    if isinstance(value, str):
+        begun = _AMOUNT.match(value)
+        # A month, a name that begins with a digit
+        if begun is None or re.match(r"[0-9]+-", value) or begun[0].count(".") > 1 or begun[0] == ".":
+            return None
+        value = float(begun[0])
+    return float(value) if value > 0 else None
+
+
+def scale(holder: Any, key: Any, factor: float) -> None:
+    """Multiply the number with which a value begins; a share stays below all of it."""
+    value = holder[key]
+    amount = amount_of(value)
+    assert amount is not None
+    scaled = amount * factor
+    if isinstance(value, str) and "%" in value:
+        scaled = min(scaled, 99.0)
+    number = f"{scaled:.12g}"
+    holder[key] = _AMOUNT.sub(number, value, count=1) if isinstance(value, str) else float(number)
+
+
+def paths(tree: Any, before: str = "") -> Iterator[str]:
+    """Return the dotted key of everything in a tree of sections."""
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        yield f"{before}{key}"
+        yield from paths(value, f"{before}{key}.")
+
+
+def places(tree: Any, keys: frozenset[str]) -> list[tuple[Any, Any]]:
+    """Return holder and key of every number that stands at or below one of these keys."""
+    found = []
+    for holder, key in _places(tree):
+        if key in keys:
+            below = [(holder, key), *_places(holder[key])]
+            found += [(at, name) for at, name in below if amount_of(at[name]) is not None]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_chinchilla.errors import InputError, printable
+from beyond_chinchilla.errors import InputError, cut
 from beyond_chinchilla.scenario.field_at import Field, field_at
 from beyond_chinchilla.units import parse_number
 
@@ -186,7 +186,7 @@ def read_axes(assignments: Iterable[str], currency: Mapping[str, Any] | None = N
 def _read_axis(assignment: str, currency: Mapping[str, Any] | None) -> Axis:
     key, equals, text = (part.strip() for part in assignment.partition("="))
     if not (key and equals and text):
-        raise InputError(f"{printable(assignment)}: {HOW}")
+        raise InputError(f"{cut(assignment)}: {HOW}")
     field = field_at(key)
     span = _RANGE.fullmatch(text)
     if span is not None and field.kind is None:
@@ -196,14 +196,14 @@ def _read_axis(assignment: str, currency: Mapping[str, Any] | None) -> Axis:
     values = _split(text)
     repeated = [value for place, value in enumerate(values) if value in values[:place]]
     if repeated:
-        raise InputError(f"{key}: {printable(repeated[0])} stands twice; keep one of them")
+        raise InputError(f"{key}: {cut(repeated[0])} stands twice; keep one of them")
     if field.kind is None or any(value[:1] in "[{" for value in values):
         return Axis(field=field, values=Words(values=values))
     if ":" in text:
-        raise InputError(f"{key}: '{printable(text)}' is no range; {HOW}")
+        raise InputError(f"{key}: '{cut(text)}' is no range; {HOW}")
     numbers = tuple(field.read(value, currency) for value in values)
     if len(set(numbers)) < len(numbers):
-        raise InputError(f"{key}: two of {printable(text)} are the same number; keep one of them")
+        raise InputError(f"{key}: two of {cut(text)} are the same number; keep one of them")
     return Axis(field=field, values=Numbers(values=numbers))
 
 
@@ -217,9 +217,7 @@ def _read_range(field: Field, span: re.Match[str], currency: Mapping[str, Any] |
     except InputError as error:
         raise InputError(f"{field.dotted}: {error}") from None
     if not (1 <= count <= _MOST and count == int(count)):
-        raise InputError(
-            f"{field.dotted}: {printable(span['count'])} values; give a whole number from 1 on, such as 50"
-        )
+        raise InputError(f"{field.dotted}: {cut(span['count'])} values; give a whole number from 1 on, such as 50")
     if low == high and count > 1:
         raise InputError(f"{field.dotted}: both ends are {span['low']}; give two ends, or one value alone")
     if scale == "log" and low * high <= 0:
@@ -250,5 +248,5 @@ def _split(text: str) -> tuple[str, ...]:
             start = place + 1
     found = tuple(value.strip() for value in (*values, text[start:]))
     if not all(found):
-        raise InputError(f"{printable(text)}: a value is missing between commas; {HOW}")
+        raise InputError(f"{cut(text)}: a value is missing between commas; {HOW}")
     return found

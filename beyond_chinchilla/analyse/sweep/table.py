@@ -179,6 +179,8 @@ def _batches(path: Path) -> Iterator[Any]:
         raise InputError(f"--from {shown}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"--from {shown}: a folder, not a file") from None
+    except UnicodeDecodeError:
+        raise SpreadsheetError(f"--from {shown}: not UTF-8 text; save it as CSV in UTF-8") from None
     except (OSError, pa.ArrowException) as error:
         reason = printable(str(error).splitlines()[0])[:200]
         raise SpreadsheetError(f"--from {shown}: cannot be read: {reason}") from None

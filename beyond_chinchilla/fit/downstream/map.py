@@ -270,7 +270,7 @@ def _refits(L: Array, e: Array, samples: int, seed: int) -> Array:
 
 def _by_derivatives(point: DownstreamMap, L: Array, residual: float) -> Array | None:
     """Return s^2 (J'J)^-1 of epsilon, ln k and gamma; None where the pairs leave a direction open."""
-    if L.size <= 3 or residual == 0.0:
+    if residual == 0.0:
         return None
     fallen = point.k * np.exp(-point.gamma * L)
     J = np.stack([np.ones_like(L), -fallen, L * fallen], axis=1)

@@ -134,7 +134,7 @@ def read_repeated_runs(
         complaint = contradicts_6ND(numbers(chosen["flops"]).values, rows.params, rows.tokens)
         if complaint:
             notes = [*notes, f"flops: column '{printable(chosen['flops'].name)}' {complaint}, so 6ND is used"]
-    return _choose(rows, notes, Path(path).name, table.place)
+    return _choose(rows, notes, printable(Path(path).name), table.place)
 
 
 def _own_columns(names: Sequence[str], stated: Mapping[str, str], place: str = "") -> dict[str, Column]:

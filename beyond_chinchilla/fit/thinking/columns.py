@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 from beyond_chinchilla.errors import InputError, SpreadsheetError, nearest, printable
-from beyond_chinchilla.fit.columns import Column, fold
+from beyond_chinchilla.fit.columns import LONGEST_NAME, Column, fold
 from beyond_chinchilla.fit.run_files import Table
 
 Variable = Literal["samples", "reasoning_tokens"]
@@ -53,7 +53,7 @@ class Answers:
 
     def scale(self, table: Table, index: int) -> float:
         """Return 0.01 for a column in percent."""
-        return 0.01 if _PERCENT.fullmatch(table.names[index]) else 1.0
+        return 0.01 if _in_percent(table.names[index]) else 1.0
 
     def said(self, table: Table, chosen: Mapping[str, Column]) -> dict[str, str]:
         """Say where k and the loss came from."""
@@ -140,8 +140,12 @@ def _column(table: Table, own: Mapping[str, str], role: str) -> int | None:
 
 
 def _unit_off(name: str) -> str:
-    match = _PERCENT.fullmatch(name)
+    match = _in_percent(name)
     return name if match is None else match["base"]
+
+
+def _in_percent(name: str) -> re.Match[str] | None:
+    return None if len(name) > LONGEST_NAME else _PERCENT.fullmatch(name)
 
 
 def count_answers(names: Sequence[str]) -> int:

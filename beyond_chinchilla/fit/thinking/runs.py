@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from beyond_chinchilla.errors import InputError, SpreadsheetError
+from beyond_chinchilla.errors import InputError, SpreadsheetError, printable
 from beyond_chinchilla.fit.cells import Array, Numbers, has_decimal_comma, read_numbers
 from beyond_chinchilla.fit.checks import find_faults, units_forgotten
 from beyond_chinchilla.fit.columns import Column, count_recognised, find_columns
@@ -204,7 +204,7 @@ def read_thinking_runs(
         names=None if labels is None else labels * copies,
         conventions=conventions | {"loss_unit": unit},
         notes=notes,
-        source=Path(path).name,
+        source=printable(Path(path).name),
         place=table.place,
     )
     if complaint := units_forgotten(runs.params, runs.tokens):
