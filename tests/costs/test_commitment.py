@@ -154,3 +154,26 @@ def test_a_share_of_no_need_is_refused() -> None:
     with pytest.raises(InputError, match="no need in any month"):
         best_share([0.0, 0.0], [1.0], price=1.0, on_demand=2.0)
     assert best_committed([[0.0, 0.0]], price=1.0, on_demand=2.0) == 0.0
+
+
+def test_rounding_alone_makes_no_commitment_dearer() -> None:
+    # By a part in 1e13, no; by one in 1e11, yes. The mean is weighted: (2 x 1 + 4 x .5)/1.5
+    for on_demand, weights, mean in ((2.0, 1.0, 2.0), ([2.0, 4.0], [1.0, 0.5], 4.0 / 1.5)):
+        Commitment(price=mean * (1.0 + 1e-13), gpus=1).refuse_dearer(on_demand, weights)
+        with pytest.raises(InputError) as caught:
+            Commitment(price=mean * (1.0 + 1e-11), gpus=1, kind="3-year").refuse_dearer(on_demand, weights)
+        assert str(caught.value) == (
+            f"commitment: 3-year at {mean:.4g} USD/GPU-hour is dearer than {mean:.4g} on demand, even for a GPU in use "
+            "at every hour; leave the commitment out or give a lower price"
+        )
+
+
+def test_of_equally_cheap_commitments_the_smallest_is_taken() -> None:
+    # At half the price a GPU that is needed half of the time costs the same either way.
+    assert best_committed([[10.0, 20.0]], price=1.0, on_demand=2.0) == 10.0
+    assert best_committed([[10.0, 20.0]], price=0.999, on_demand=2.0) == 20.0
+    assert best_committed([[10.0, 20.0]], price=2.0, on_demand=2.0) == 0.0
+    assert best_committed([[0.0]], price=1.0, on_demand=2.0) == 0.0
+    plain = Commitment(price=1.0, best=True)
+    assert (plain.gpus, plain.share, plain.kind) == (None, None, "1-year")
+    assert plain.committed([[10.0, 20.0]], on_demand=2.0) == 10.0

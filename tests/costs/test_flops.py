@@ -265,3 +265,34 @@ def test_embeddings_must_be_stated() -> None:
 def test_ratio_needs_a_size(params: float) -> None:
     with pytest.raises(InputError, match="positive finite"):
         _architecture(TABLE_A4["73M"]).ratio_to_6nd(params, embeddings=False)
+
+
+def test_shared_heads_gates_untied_embeddings_and_norms_by_hand() -> None:
+    # Two groups of heads: keys and values are 2 x 11 wide.
+    tiny = Architecture(
+        layers=2, width=3, feed_forward=5, heads=6, kv_heads=2, head_size=11, vocabulary=13, sequence=17,
+        gated=True, tied=False,
+    )  # fmt: skip
+    assert (tiny.attention_width, tiny.kv_width, tiny.feed_forward_matrices) == (66, 22, 3)
+    blocks = 2 * 3 * (2 * 66 + 2 * 22 + 3 * 5)
+    assert tiny.parameters(embeddings=False) == blocks
+    assert tiny.parameters(embeddings=True) == blocks + 2 * 13 * 3
+    assert tiny.parameters(embeddings=False, norms=True) == blocks + (2 * 2 + 1) * 3
+    terms = tiny.forward_flops_terms(embeddings=False)
+    assert terms["query_key_value"] == 2 * 2 * 17 * 3 * (66 + 2 * 22)
+    assert terms["feed_forward"] == 2 * 2 * 17 * 3 * 3 * 5
+    assert tiny.training_flops(17 * 4, embeddings=False) == pytest.approx(3 * 4 * sum(terms.values()), rel=1e-14)
+    assert tiny.ratio_to_6nd(7.0, embeddings=False) == pytest.approx(3 * sum(terms.values()) / (6 * 7 * 17), rel=1e-14)
+    with pytest.raises(InputError, match="architecture: heads = 6 do not share kv_heads = 4 evenly"):
+        dataclasses.replace(tiny, kv_heads=4)
+    with pytest.raises(InputError, match=r"architecture: layers = 0, kv_heads = 0.5: every field is a whole number"):
+        dataclasses.replace(tiny, layers=0, kv_heads=0.5)  # type: ignore[arg-type]
+    plain = Architecture(layers=1, width=1, feed_forward=1, heads=1, head_size=1, vocabulary=1)
+    assert (plain.sequence, plain.kv_heads, plain.gated, plain.tied) == (2048, None, False, True)
+
+
+@pytest.mark.parametrize("params", [0.0, -1.0, math.inf, math.nan])
+def test_a_ratio_to_no_parameters(params: float) -> None:
+    tiny = Architecture(layers=1, width=1, feed_forward=1, heads=1, head_size=1, vocabulary=1)
+    with pytest.raises(InputError, match="the N of 6 N D is a positive finite number of parameters"):
+        tiny.ratio_to_6nd(params, embeddings=False)

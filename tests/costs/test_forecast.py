@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import date, datetime
 
 import numpy as np
@@ -381,3 +382,55 @@ def test_idle_months_are_months() -> None:
     assert forecast.from_month(1).labels == ("2028-01", "2028-02")
     with pytest.raises(InputError, match="no requests in any month"):
         forecast.from_month(2)
+
+
+def test_a_later_launch_serves_what_is_left() -> None:
+    whole = Forecast(requests=(1, 2, 3), input_tokens=(4, 5, 6), output_tokens=(7, 8, 9), start="2027-11")
+    assert whole.from_month(0) is whole
+    assert whole.from_month(2) == Forecast(requests=(3,), input_tokens=(6,), output_tokens=(9,), start="2028-01")
+    assert replace(whole, start=None).from_month(1).labels == ("month 1", "month 2")
+    for first in (3, -1):
+        with pytest.raises(InputError, match=f"launched after month {first} of 3, nothing is left to serve"):
+            whole.from_month(first)
+
+
+def test_growth_by_hand() -> None:
+    lengths = {"input_tokens": 900, "output_tokens": 220}
+    # 40M, 42M, and by the Beverton-Holt recurrence towards 50M: r' = r R/(1 + (R - 1) r/K)
+    found = Forecast.growing(40e6, growth_per_month=0.05, months=4, saturation=50e6, **lengths)
+    R = 1.05 * 0.2 / (1 - 1.05 * 0.8)
+    by_hand = [40e6]
+    for _ in range(3):
+        by_hand.append(by_hand[-1] * R / (1 + (R - 1) * by_hand[-1] / 50e6))
+    assert found.requests == pytest.approx(by_hand, rel=1e-12)
+    assert found.requests[1] == pytest.approx(42e6, rel=1e-12)
+    # Where the second month reaches it or would pass it, it holds from there.
+    for saturation in (42e6, 41e6, 40e6):
+        flat = Forecast.growing(40e6, growth_per_month=0.05, months=3, saturation=saturation, **lengths)
+        assert flat.requests == (40e6, saturation, saturation)
+    assert Forecast.growing(40e6, growth_per_month=0.0, months=2, saturation=50e6, **lengths).requests == (40e6, 40e6)
+    falling = Forecast.growing(8.0, growth_per_month=-0.5, months=4, **lengths)
+    assert falling.requests == (8.0, 4.0, 2.0, 1.0)
+    thought = Forecast.growing(8.0, growth_per_month=0.0, months=1, reasoning_tokens=80.0, **lengths)
+    assert (thought.output_tokens, thought.input_tokens) == ((300.0,), (900.0,))
+
+
+def test_tokens_by_phase_by_hand() -> None:
+    found = Forecast(requests=(1, 3), input_tokens=(40, 80), output_tokens=(10, 30), cached_share=0.25)
+    assert found.prefill_tokens.tolist() == [30.0, 180.0]
+    assert found.cached_tokens.tolist() == [10.0, 60.0]
+    assert found.decode_tokens.tolist() == [10.0, 90.0]
+    assert (found.mean_input, found.mean_output) == pytest.approx((70.0, 25.0), rel=1e-14)
+    assert (found.total().prefill_tokens, found.total().decode_tokens) == (210.0, 100.0)
+    assert found.scaled(2.0).requests == (2.0, 6.0)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"per_day": 1.0, "users": 2.0}, {"per_day": 1.0, "per_user_per_day": 2.0}, {"users": 2.0},
+              {"per_user_per_day": 2.0}, {"per_day": 1.0, "users": 2.0, "per_user_per_day": 3.0}],
+)  # fmt: skip
+def test_requests_are_said_in_one_way(given: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="give requests per day, or users together with requests per user per day"):
+        requests_per_month(**given)
+    assert requests_per_month(per_day=4.0) == 4.0 * 365.25 / 12
+    assert requests_per_month(users=2.0, per_user_per_day=3.0) == 6.0 * 365.25 / 12

@@ -311,3 +311,44 @@ def test_a_unit_error_is_an_input_error_so_that_one_handler_catches_both() -> No
         accelerator_from_row("own", {**INLINE, "memory": "80 W"})
     assert issubclass(UnitError, InputError)
     assert "'80 W' is not in GB" in str(refused.value)
+
+
+@pytest.mark.parametrize("prices", ["2 USD/hour", {"price": 2}, 3, None])
+def test_prices_are_a_list(prices: object) -> None:
+    with pytest.raises(InputError) as refused:
+        accelerator_from_row("own", {**INLINE, "prices": prices})
+    assert str(refused.value) == (
+        f"own: prices: '{prices}' is not a list; write it like '- {{price: 2.50 USD/hour, kind: on-demand, "
+        'date: "2026-10", source: offer of our provider}\''
+    )
+
+
+@pytest.mark.parametrize(
+    ("date", "fine"),
+    [
+        ("2026", True), ("2026-12", True), ("2026-13", False), ("2026-00", False), ("2026-10-31", True),
+        ("2026-10-32", False), ("2026-10-00", False), ("26", False), ("2026-1", False), ("2026-10-1", False),
+    ],
+)  # fmt: skip
+def test_dates_of_prices(date: str, fine: bool) -> None:
+    row = {**INLINE, "prices": [{"price": 2, "date": date}]}
+    if fine:
+        assert accelerator_from_row("own", row).prices == (Price(2.0, kind="on-demand", date=date, source=""),)
+    else:
+        with pytest.raises(InputError, match=rf"^own: prices\[0\]\.date: '{date}' is not a date"):
+            accelerator_from_row("own", row)
+
+
+def test_each_quantity_in_its_own_unit() -> None:
+    row = {
+        "peak": {"bf16": 500, "fp8": "1 PFLOP/s"}, "memory": "96 GiB ", "bandwidth": 4, "scale_up": "0.45 TB/s",
+        "power": 700, "default_price": {"price": 2.5},
+    }  # fmt: skip
+    chip = accelerator_from_row("own", row)
+    assert dict(chip.peak) == {"bf16": 5e14, "fp8": 1e15}
+    assert (chip.memory, chip.bandwidth, chip.power) == (96 * 2.0**30, 4e12, 700.0)
+    assert chip.scale_up == pytest.approx(4.5e11, rel=1e-14)
+    assert chip.default_price is not None
+    assert chip.default_price.usd_per_hour == 2.5
+    assert (chip.title, chip.prices, chip.source, chip.date, chip.note) == ("own", (), "", "", "")
+    assert accelerator_from_row("own", row | {"memory": 80}).memory == 80e9

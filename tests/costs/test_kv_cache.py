@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import log_floats, sizes
 
-from beyond_chinchilla.costs.decoders import DECODERS, fit_power_law, stream_law
+from beyond_chinchilla.costs.decoders import DECODERS, Decoder, bytes_exchanged, fit_power_law, stream_law
+from beyond_chinchilla.costs.flops import Architecture
 from beyond_chinchilla.costs.hardware import BYTES_PER_PARAMETER
 from beyond_chinchilla.costs.kv_cache import (
     DEFAULT_FAMILY,
@@ -155,3 +156,70 @@ def test_bytes_are_positive_and_finite(value: float) -> None:
 def test_a_power_lies_between_a_stated_shape_and_the_model_itself(power: float) -> None:
     with pytest.raises(InputError, match="the power of N must lie between 0 and 1"):
         KVCache(coefficient=1.0, power=power, name="mine")
+
+
+# The table of decoders against the models' own files
+
+# config.json of each model on its makers' page: layers, hidden_size, attention heads, heads of keys and values,
+# intermediate_size, vocab_size; and to how many digits the table has the parameters.
+CONFIGURATIONS = {
+    "llama-2-7b": (32, 4096, 32, 32, 11008, 32000, 3),
+    "llama-2-70b": (80, 8192, 64, 8, 28672, 32000, 3),
+    "llama-3-8b": (32, 4096, 32, 8, 14336, 128256, 3),
+    "llama-3-70b": (80, 8192, 64, 8, 28672, 128256, 3),
+    "llama-3-405b": (126, 16384, 128, 8, 53248, 128256, 4),
+    "qwen-2.5-7b": (28, 3584, 28, 4, 18944, 152064, 3),
+    "qwen-2.5-32b": (64, 5120, 40, 8, 27648, 152064, 3),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_decoders_are_those_of_their_configuration_files(name: str) -> None:
+    layers, width, heads, kv_heads, feed_forward, vocabulary, digits = CONFIGURATIONS[name]
+    model = Architecture(
+        layers=layers, width=width, heads=heads, kv_heads=kv_heads, head_size=width // heads,
+        feed_forward=feed_forward, vocabulary=vocabulary, gated=True, tied=False,
+    )  # fmt: skip
+    params = float(f"{model.parameters(embeddings=True, norms=True):.{digits}g}")
+    assert DECODERS[name] == Decoder(name, params, layers, width, kv_heads, width // heads)
+    assert DECODERS[name].stream == layers * width
+    assert DECODERS[name].groups_heads == (kv_heads < heads)
+
+
+def test_every_decoder_has_a_configuration() -> None:
+    assert set(CONFIGURATIONS) == set(DECODERS)
+    assert FAMILIES["llama-3"] == ("llama-3-8b", "llama-3-70b", "llama-3-405b")
+    assert FAMILIES["gqa"] == tuple(name for name in DECODERS if name != "llama-2-7b")
+
+
+@pytest.mark.parametrize(("chips", "sent"), [(1, 0.0), (2, 4.0), (4, 6.0), (8, 7.0)])
+def test_what_a_chip_sends(chips: int, sent: float) -> None:
+    # Two all-reduces of 2 (g - 1)/g values of two bytes
+    assert bytes_exchanged(chips) == sent
+
+
+def test_a_power_law_by_hand() -> None:
+    # 2, 8, 2 at 1, 2, 4: slope 0, centre the geometric mean 2 x 4^(1/3)
+    centre = 2.0 * 4.0 ** (1.0 / 3.0)
+    found = fit_power_law([(1.0, 2.0), (2.0, 8.0), (4.0, 2.0)])
+    assert found.power == pytest.approx(0.0, abs=1e-15)
+    assert found.coefficient == pytest.approx(centre, rel=1e-14)
+    assert found.error == pytest.approx((2.0 / centre, 8.0 / centre), rel=1e-14)
+
+
+@pytest.mark.parametrize("count", [0, 0.5, -1, 1.5, math.nan, math.inf, True])
+def test_counts_of_a_shape_are_counts(count: float) -> None:
+    with pytest.raises(InputError, match=r"^KV cache: kv_heads = .*: give a whole number of at least 1$"):
+        kv_of_shape(1, count, 1)  # type: ignore[arg-type]
+    assert kv_of_shape(1, 1, 1) == KVCache(coefficient=4.0, power=0.0, name="1 layers x 1 heads x 1")
+
+
+def test_values_take_a_byte_at_least() -> None:
+    # As many bytes as a weight: fp64 8, fp32 and tf32 4, halves 2; and 1 from fp8 down
+    expected = {"fp64": 8.0, "fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0}
+    assert {name: bytes_per_value(name) for name in BYTES_PER_PARAMETER} == {
+        name: expected.get(name, 1.0) for name in BYTES_PER_PARAMETER
+    }
+    assert {name: BYTES_PER_PARAMETER[name] for name in ("fp8", "int8", "fp6", "fp4", "int4")} == {
+        "fp8": 1.0, "int8": 1.0, "fp6": 0.75, "fp4": 0.5, "int4": 0.5,
+    }  # fmt: skip

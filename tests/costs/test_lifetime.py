@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -202,3 +203,31 @@ def test_a_utilisation_is_above_zero_and_at_most_one(mfu: float) -> None:
     with pytest.raises(InputError, match=r"\(MFU\) must be above 0 and at most 1, not"):
         HiredCompute(price=1.0, peak=1e15).usd_per_flop(mfu)
     assert HiredCompute(price=3.6, peak=1e15).usd_per_flop(1.0) == pytest.approx(1e-18, rel=1e-14)
+
+
+def test_a_phase_that_only_some_of_a_block_have_costs_the_others_nothing() -> None:
+    hired = HiredCompute(price=1.5, peak=312e12)
+    bill = lifetime_cost(
+        training=hired, training_mfu=0.5, serving=hired, prefill_mfu=0.5, decode_mfu=0.25,
+        demand=Demand(prefill_tokens=np.array([1e12, 2e12]), decode_tokens=np.array([0.0, 1e12])),
+    )  # fmt: skip
+    assert bill.labels == ("training", "prefill", "decode")
+    training, prefill, decode = bill.values({"params": 1e9, "tokens": 1e11}).T
+    per_flop = 1.5 / (3600 * 312e12)
+    assert training.tolist() == pytest.approx([6e20 * per_flop / 0.5] * 2, rel=1e-14)
+    assert prefill.tolist() == pytest.approx([2e21 * per_flop / 0.5, 4e21 * per_flop / 0.5], rel=1e-14)
+    assert decode.tolist() == pytest.approx([0.0, 2e21 * per_flop / 0.25], rel=1e-14, abs=1e-200)
+    assert decode[0] > 0.0
+    reading = lifetime_flops(Demand(prefill_tokens=np.array([1.0, 2.0]), decode_tokens=np.zeros(2)))
+    assert (reading.labels, reading.unit) == (("training", "prefill"), "FLOP")
+    assert [term.drivers for term in bill.terms] == [
+        ("training_price",), ("demand", "serving_price"), ("demand", "serving_price"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("price", "peak", "mfu"), [(1e-300, 1e15, 0.5), (1e300, 1e-20, 0.5), (1e-300, 1e10, 0.01)])
+def test_a_price_of_a_flop_beyond_numbers(price: float, peak: float, mfu: float) -> None:
+    with pytest.raises(InputError) as caught:
+        HiredCompute(price=price, peak=peak).usd_per_flop(mfu)
+    assert str(caught.value).startswith(f"a FLOP at {price} USD/hour, {peak:g} FLOP/s and an MFU of {mfu} has a price")
+    assert HiredCompute(price=3600.0, peak=2.0).usd_per_flop(0.5) == 1.0

@@ -257,3 +257,54 @@ def test_what_is_no_trace_is_refused(times: object, message: str) -> None:
     with pytest.raises(InputError) as refused:
         LoadProfile.from_timestamps(times)  # type: ignore[arg-type]
     assert message in str(refused.value)
+
+
+# Edges
+
+
+@pytest.mark.parametrize(
+    ("span", "period"),
+    [
+        (116.5, ""),
+        (117.5, "minute"),
+        # Three minutes short of an hour the hour counts as whole.
+        (2.94 * HOUR, "minute"),
+        (2.96 * HOUR, "hour"),
+        (23.94 * HOUR, "hour"),
+        (23.96 * HOUR, "day"),
+        (167.94 * HOUR, "day"),
+        (167.96 * HOUR, "week"),
+    ],
+)
+def test_a_trace_just_shorter_and_just_longer(span: float, period: str) -> None:
+    assert period_of(span) == period
+    if period:
+        hours = LoadProfile.from_timestamps(np.linspace(0.0, span, 20_000)).hours
+        counted = 60.0 if period == "minute" else HOUR
+        filled = int(span / counted + 0.05)
+        assert len(hours) == (168 if period == "week" else filled - filled % 24 if period == "day" else filled)
+
+
+def test_ten_years_are_the_longest_trace() -> None:
+    edge = 10 * 8766 * HOUR
+    assert len(LoadProfile.from_timestamps([0.0, edge]).hours) == 168
+    with pytest.raises(InputError, match="of no one trace; give at most ten years"):
+        LoadProfile.from_timestamps([0.0, float(np.nextafter(edge, math.inf))])
+
+
+def test_as_many_hours_as_a_leap_year_has() -> None:
+    assert len(LoadProfile((1.0,) * 8784).hours) == 8784
+    assert LoadProfile.from_peak_to_mean(1.0, 8784).peak_to_mean == 1.0
+    assert LoadProfile((0.0, 1.0)).hours == (0.0, 2.0)
+    assert LoadProfile((5.0,)).hours == (1.0,)
+    assert LoadProfile.flat(3).hours == (1.0, 1.0, 1.0)
+
+
+def test_a_floor_at_just_the_load_of_an_hour_holds_there() -> None:
+    share, weight = LoadProfile((1.0, 1.0, 4.0, 2.0)).active(np.array([5.0, 10.0, 20.0, 19.9]), 10.0)
+    assert share.tolist() == [0.5, 0.75, 1.0, 0.75]
+    assert weight.tolist() == [0.75, 0.5, 0.0, 0.5]
+    nothing, all_of_it = LoadProfile((1.0, 1.0, 4.0, 2.0)).active(0.0, 10.0)
+    assert (float(nothing), float(all_of_it)) == (0.0, 1.0)
+    # Without need the floor is all, at 0 as well.
+    assert [float(part) for part in LoadProfile((0.0, 1.0)).active(0.0, 0.0)] == [1.0, 0.0]

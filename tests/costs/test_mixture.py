@@ -19,6 +19,7 @@ from beyond_chinchilla.costs.kv_cache import kv_of_shape
 from beyond_chinchilla.costs.mixture import Mixture
 from beyond_chinchilla.costs.serving import Replica
 from beyond_chinchilla.errors import InputError
+from beyond_chinchilla.posynomial import Term
 
 # 671B of which 37B are active, 8 of 256 experts
 DEEPSEEK = Mixture(experts=256, active=8, total_per_active=671 / 37)
@@ -190,3 +191,51 @@ def test_weights_may_be_kept_in_fewer_bits_than_they_are_multiplied_in() -> None
     assert narrow.critical_batch == pytest.approx(wide.critical_batch / 4)
     with pytest.raises(InputError, match="no precision 'fp5'; did you mean 'fp"):
         serving(None, weights="fp5")
+
+
+def test_shares_by_hand() -> None:
+    # 8 experts, 2 active, 3 times as many parameters as active ones: routed 8 x 2/6, shared the rest
+    mixture = Mixture(experts=8, active=2, total_per_active=3.0)
+    assert (mixture.routed, mixture.shared) == (pytest.approx(8 / 3), pytest.approx(1 / 3))
+    assert mixture.touched([1.0, 2.0]).tolist() == pytest.approx([0.25, 1 - 0.75**2], rel=1e-14)
+    assert mixture.read(1.0) == pytest.approx(1.0)
+    assert mixture.read(1e9) == pytest.approx(3.0)
+    c, p = mixture.tangent(2.0)
+    # d ln touched / d ln batch = -b ln(.75) .75^b / (1 - .75^b)
+    assert p == pytest.approx(-2 * math.log(0.75) * 0.75**2 / (1 - 0.75**2), rel=1e-12)
+    assert c * 2.0**p == pytest.approx(1 - 0.75**2, rel=1e-12)
+    assert mixture.tangent(math.inf) == (1.0, 0.0)
+    assert mixture.tangent(1e6) == (1.0, 0.0)
+    c, p = mixture.chord(1.0, 2.0)
+    assert (c, p) == (pytest.approx(0.25), pytest.approx(math.log((1 - 0.75**2) / 0.25) / math.log(2.0)))
+
+
+def test_reading_by_hand() -> None:
+    mixture = Mixture(experts=8, active=2, total_per_active=3.0)
+    weights = Term(label="weights", coefficient=6.0, powers={"params": 1.0})
+    shares = [(term.coefficient, dict(term.powers)) for term in mixture.reading(weights, (0.5, 0.25))]
+    assert shares == [(pytest.approx(8.0), {"params": 1.0, "batch": 0.25}), (pytest.approx(2.0), {"params": 1.0})]
+    flat = mixture.reading(weights, (1.0, 0.0))
+    assert [(term.coefficient, dict(term.powers)) for term in flat] == [
+        (pytest.approx(16.0), {"params": 1.0}), (pytest.approx(2.0), {"params": 1.0}),
+    ]  # fmt: skip
+    # Of E/k times as many nothing is shared.
+    bare = Mixture(experts=8, active=2, total_per_active=4.0)
+    assert bare.shared == 0.0
+    assert len(bare.reading(weights, (1.0, 0.0))) == 1
+
+
+def test_batches_that_are_read_in_time() -> None:
+    mixture = Mixture(experts=8, active=2, total_per_active=3.0)
+    wanted = np.array([0.0, 0.5, 3.0, 40.0, 1e4])
+    experts, each = 2e-3, 1e-5
+    time = (1 - 0.75**wanted) * experts + wanted * each
+    found = mixture.batch_read_in(time, np.array(experts), np.array(each))
+    assert found.tolist() == pytest.approx(wanted.tolist(), rel=1e-9, abs=1e-12)
+    ends = mixture.batch_read_in(np.array([-1.0, math.inf]), np.array(experts), np.array(each))
+    assert ends.tolist() == [0.0, math.inf]
+    # Where products take b/dense of reading the active parameters: b = dense x read(b)
+    for dense in (0.5, 2.0, 100.0):
+        batch = mixture.critical_batch(dense)
+        assert batch == pytest.approx(dense * float(mixture.read(batch)), rel=1e-12)
+        assert dense * float(mixture.read(1.01 * batch)) < 1.01 * batch

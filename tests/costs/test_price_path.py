@@ -130,3 +130,32 @@ def test_a_table_has_no_percentage() -> None:
 def test_months_and_delays_out_of_range_are_refused(months: int, delay: int) -> None:
     with pytest.raises(InputError, match=r"must be from [01] to 600"):
         PricePath.constant(2.0).prices(months, delay=delay)
+
+
+def test_a_change_beyond_numbers_is_told_in_full() -> None:
+    # 11 to the power of 100 is a number; 1e300 times that is none, and neither is 1e-300 of a hundredth each year.
+    for price, per_year, change in ((1e300, 10.0, "+1000%"), (1e-300, -0.99, "-99%")):
+        with pytest.raises(InputError) as caught:
+            PricePath.changing(price, per_year=per_year).prices(600, delay=600)
+        assert str(caught.value) == (
+            f"price path: {price} USD/GPU-hour cannot change by {change} a year for 1200 months; write a smaller change"
+        )
+    assert PricePath.changing(1.0, per_year=10.0).prices(1, delay=600)[0] == pytest.approx(11.0**50, rel=1e-12)
+    # A month later it is a twelfth of a year on.
+    assert PricePath.changing(2.0, per_year=0.21).prices(7, delay=6).tolist() == pytest.approx(
+        [2.0 * 1.21 ** ((6 + month) / 12) for month in range(7)], rel=1e-13
+    )
+    assert PricePath.changing(2.0, per_year=0.1).note == "changes by +10% a year from 2 USD/GPU-hour"
+    assert PricePath.constant(2.0).note == ""
+
+
+def test_every_edge_of_a_table_of_months() -> None:
+    path = PricePath.table([("2027-02", 3.0), ("2027-04", 2.0)])
+    assert path.prices(4, "2027-02").tolist() == [3.0, 3.0, 2.0, 2.0]
+    assert path.prices(2, "2027-01", delay=1).tolist() == [3.0, 3.0]
+    assert path.note == "stays at 2 USD/GPU-hour from 2027-04 on, the last month of the table"
+    with pytest.raises(InputError) as caught:
+        path.prices(4, "2026-12", delay=1)
+    assert str(caught.value) == (
+        "price path: no price for 2027-01: the table begins in 2027-02; add a row for 2027-01 or an earlier month"
+    )

@@ -18,6 +18,7 @@ from beyond_chinchilla.costs.fleet import Fleet
 from beyond_chinchilla.costs.hardware import accelerator
 from beyond_chinchilla.costs.lifetime import HiredCompute, lifetime_cost
 from beyond_chinchilla.costs.load import FLAT, LoadProfile
+from beyond_chinchilla.costs.mixture import Mixture
 from beyond_chinchilla.costs.service import Service
 from beyond_chinchilla.costs.serving import FixedUse, Replica
 
@@ -249,3 +250,109 @@ def test_the_replica_lends_its_relations() -> None:
     assert service.label == "h100-sxm fp8 x 2"
     start = service.start(8e9) | {"params": 8e9}
     assert max(float(relation.value(start)) for relation in service.relations) <= 1.0
+
+
+# What bounds the GPUs on at once
+
+TWO = np.ones(2)
+SHORT = Fleet(
+    prefill_tokens=np.array([4e10, 1e10]),
+    decode_tokens=np.array([1e9, 3e9]),
+    batch_prefill_tokens=0 * TWO,
+    batch_decode_tokens=0 * TWO,
+    profile=LoadProfile((1.0, 3.0)),
+    price=2.0 * TWO,
+    weights=TWO,
+)
+MONTH = 8766 / 12 * 3600.0
+
+
+def _most(service: Service, point: dict[str, float], most: float | None) -> tuple[float, float]:
+    peaks, bound = service.bounded_peaks(most)
+    return max(float(peak.value(point)) for peak in peaks), bound
+
+
+@pytest.mark.parametrize(
+    ("changes", "most", "scales", "bound"),
+    [
+        ({}, None, (1.0, 1.0), math.inf),
+        ({}, 30.0, (1.0, 1.0), 30.0),
+        ({"ceiling": 20.0}, None, (1.0, 1.0), 20.0),
+        ({"ceiling": 20.0}, 30.0, (1.0, 1.0), 20.0),
+        ({"ceiling": 40.0}, 30.0, (1.0, 1.0), 30.0),
+        # A month that may have twice the GPUs counts half.
+        ({"available": np.array([50.0, 100.0])}, None, (1.0, 0.5), 50.0),
+        ({"available": np.array([50.0, 100.0])}, 80.0, (1.0, 50.0 / 80.0), 50.0),
+        ({"available": np.array([50.0, 100.0]), "ceiling": 40.0}, 80.0, (1.0, 1.0), 40.0),
+        # A fixed fleet is the same in both.
+        ({"available": np.array([50.0, 100.0]), "fixed_percentile": 1.0}, None, (1.0, 1.0), 50.0),
+    ],
+)
+@pytest.mark.parametrize("params", [1e9, 1e11])
+def test_peaks_count_in_proportion_to_the_tightest_month(
+    changes: dict[str, object], most: float | None, scales: tuple[float, float], bound: float, params: float
+) -> None:
+    service = Service(use=PAPER, fleet=replace(SHORT, **changes))  # type: ignore[arg-type]
+    point = {"params": params}
+    seconds = _seconds(PAPER, point)
+    # 3 of 1 and 3 is 1.5 times the mean.
+    by_hand = [
+        1.5 * scale * (read * seconds[0] + written * seconds[1]) / MONTH
+        for scale, read, written in zip(scales, (4e10, 1e10), (1e9, 3e9), strict=True)
+    ]
+    assert _most(service, point, most) == (pytest.approx(max(by_hand), rel=1e-12), bound)
+    # In either phase alone a month that is the busiest keeps its posynomial.
+    assert len(service.bounded_peaks(most)[0]) == 2
+
+
+def test_batch_work_at_its_own_price_needs_nothing_of_the_fleet() -> None:
+    apart = replace(
+        SHORT,
+        prefill_tokens=0 * TWO, decode_tokens=0 * TWO, batch_decode_tokens=1e9 * TWO, batch_price=TWO,
+    )  # fmt: skip
+    assert Service(use=PAPER, fleet=apart).peaks == ()
+    shared = Service(use=PAPER, fleet=replace(apart, batch_price=None))
+    (peak,) = shared.peaks
+    assert peak.labels == ("decode",)
+    assert {term.drivers for term in peak.terms} == {("demand",)}
+    assert float(peak.value({"params": 1e9})) == pytest.approx(1e9 * _seconds(PAPER, {"params": 1e9})[1] / MONTH)
+
+
+def test_a_service_takes_what_its_use_takes() -> None:
+    mixture = Mixture(experts=8, active=2, total_per_active=3.0)
+    sparse = Service(use=replace(REPLICA, mixture=mixture), fleet=CHAT)
+    assert sparse.mixture is mixture
+    assert Service(use=REPLICA, fleet=CHAT).mixture is None
+    assert Service(use=PAPER, fleet=CHAT).mixture is None
+    touched = sparse.touching((0.5, 0.25))
+    assert isinstance(touched.use, Replica)
+    assert touched.use.touching == (0.5, 0.25)
+    assert touched.fleet is sparse.fleet
+    more = sparse.scaled(3.0)
+    assert more.fleet.decode_tokens.tolist() == (3.0 * CHAT.decode_tokens).tolist()
+    assert more.fleet.batch_prefill_tokens.tolist() == (3.0 * CHAT.batch_prefill_tokens).tolist()
+    assert (more.fleet.floor, more.use) == (2.0, sparse.use)
+    # Neither knows an aspect ratio.
+    assert sparse.hold({"aspect": 100.0}) is sparse
+
+
+def test_a_piece_is_made_once_and_few_are_kept() -> None:
+    service = Service(use=PAPER, fleet=CHAT)
+    first = service.piece({"params": 1e9})
+    assert service.piece({"params": 1e9}) is first
+    kept = []
+    for number in range(1, 230):
+        service.piece({"params": 1e9 + number})
+        kept.append(len(service._pieces))
+    assert max(kept) == 100
+    assert service.piece({"params": 1e9}) == first
+
+
+@pytest.mark.parametrize("name", ["floor", "best", "spot"])
+def test_rounding_and_rounded_by_the_months(name: str) -> None:
+    service = Service(use=REPLICA, fleet=FLEETS[name])
+    use = FLEETS[name].use(*_seconds(REPLICA, POINT), whole_replicas=True)
+    whole = float(FLEETS[name].weights @ use.cost)
+    assert service.rounded(POINT) == pytest.approx(whole, rel=1e-12)
+    assert service.rounding(POINT) == pytest.approx(whole - _total(service, POINT), rel=1e-9)
+    assert service.rounding(POINT) > 0.0

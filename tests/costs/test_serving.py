@@ -464,3 +464,81 @@ def test_a_latency_below_one_read_of_the_weights_names_the_least() -> None:
     small = explain_latency(replica, LLAMA_70B, 5.0, [chat(chip=replace(H100, bandwidth=1e15), gpus=1)])
     assert small is not None
     assert "none of the candidates would do" in small
+
+
+def test_two_changes_at_once_are_no_way_out_beside_one() -> None:
+    # b300 has fewer chips and another name: more of one thing and less of another.
+    replica = chat(precision="bf16", gpus=4)
+    more, other = replace(replica, gpus=8), replace(replica, chip=accelerator("b300-sxm"), gpus=2)
+    line = explain_memory(replica, 150e9, [other, more])
+    assert line is not None
+    assert line.endswith("; h100-sxm bf16 x 8 would hold it")
+    # Alone it is named all the same, and of many the smallest three.
+    alone = explain_memory(replica, 150e9, [other])
+    assert alone is not None
+    assert alone.endswith("; b300-sxm bf16 x 2 would hold it")
+    sizes = [replace(other, gpus=gpus) for gpus in (16, 3, 2, 8)]
+    several = explain_memory(replica, 150e9, sizes)
+    assert several is not None
+    assert several.endswith("; b300-sxm bf16 x 2 or b300-sxm bf16 x 3 or b300-sxm bf16 x 8 would hold it")
+
+
+def test_what_exactly_holds_and_is_exactly_in_time_is_none_the_worse() -> None:
+    replica = chat()
+    N = 70e9
+    least = 1e3 * float(replica.fastest_step(N))
+    assert explain_latency(replica, N, least) is None
+    assert explain_latency(replica, N, float(np.nextafter(least, 0.0)), [replica]) is not None
+
+
+def test_hours_of_a_decode_step_by_hand() -> None:
+    # Two chips at 8B in fp8, 16 sequences of 1000 + 250 tokens; a fixed overhead of 2 ms
+    replica = chat(gpus=2, efficiency=replace(DEFAULT_EFFICIENCY, step_overhead=2e-3))
+    N, batch = 8e9, 16.0
+    bandwidth, rate = 2 * 3.35e12 * 0.6, 2 * 1979e12 * 0.34
+    cache = batch * 1250.0 * float(replica.kv.bytes_per_token(N, "fp8")) / bandwidth
+    stream = stream_law()
+    exchanged = batch * 4.0 * stream.coefficient * N**stream.power / (450e9 * 0.8)
+    weights, compute = N / bandwidth, 2 * N * batch / rate
+    assert float(replica.step_time(N, batch)) == pytest.approx(max(weights, compute) + cache + exchanged + 2e-3)
+    # With an overhead to share, the largest batch is the cheapest; without, no more than the critical one.
+    assert replica.settle(N, 1e4)["batch"] == 1e4
+    assert chat(gpus=2).settle(N, 1e4)["batch"] == chat(gpus=2).critical_batch
+    start = replica.start(N)
+    assert start["batch"] == pytest.approx(math.sqrt(float(replica.largest_batch(N))), rel=1e-12)
+    assert start["step_time"] == pytest.approx(1.01 * float(replica.step_time(N, start["batch"])), rel=1e-12)
+    # Too large for the memory, it starts with one sequence.
+    assert replica.start(1e13)["batch"] == 1.0
+
+
+@pytest.mark.parametrize(("N", "gpus"), [(40e9, 2), (100e9, 4), (200e9, 8)])
+def test_without_candidates_replicas_of_up_to_eight_chips_are_tried(N: float, gpus: int) -> None:
+    # 68.5 GB a chip for 2 bytes a parameter
+    line = explain_memory(chat(precision="bf16", gpus=1), N)
+    assert line is not None
+    assert f"; h100-sxm bf16 x {gpus} " in line
+
+
+def test_the_share_of_the_bandwidth_that_a_prompt_takes() -> None:
+    # A pass of 8192 tokens reads the weights once, and each token writes its keys and values.
+    replica = chat(gpus=1)
+    N, batch, step = 8e9, 16.0, 0.02
+    prefill = float(replica.prefill_seconds().value({"params": N}))
+    figures = replica.describe(N, batch, step)
+    cache = float(replica.kv.bytes_per_token(N, "fp8"))
+    assert figures["prefill_mbu"] == pytest.approx((N / 8192 + cache) / (prefill * 3.35e12), rel=1e-12)
+    assert figures["prefill_mfu"] == pytest.approx(2 * N / (prefill * 1979e12), rel=1e-12)
+    assert figures["decode_mbu"] == pytest.approx((N + batch * 1250 * cache) / (step * 3.35e12), rel=1e-12)
+    assert figures["decode_mfu"] == pytest.approx(2 * N * batch / (step * 1979e12), rel=1e-12)
+    assert figures["output_tokens_per_second"] == pytest.approx(500 / (1000 * prefill + 500 * step / batch), rel=1e-12)
+    assert figures["time_to_first_token_ms"] == pytest.approx(1e3 * (step + 1000 * prefill), rel=1e-12)
+    assert "usd_per_million_input" not in figures
+    dear = replica.describe(N, batch, step, price=3.6)
+    assert dear["usd_per_million_output"] == pytest.approx(1e3 * step / batch, rel=1e-12)
+    # Of a token at p of a prompt 4 p width FLOPs a layer, half the prompt's length in the mean; half of it cached,
+    # the others stand behind.
+    stream = stream_law()
+    for cached in (0.0, 0.5):
+        work = 2 * N + 4 * (1 + cached) * 500 * stream.coefficient * N**stream.power
+        seconds = chat(gpus=1, cached_share=cached).prefill_seconds().value({"params": N})
+        assert float(seconds) == pytest.approx(work / (1979e12 * 0.54), rel=1e-12)

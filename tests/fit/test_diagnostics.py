@@ -185,3 +185,59 @@ def test_a_ratio_that_leaves_too_few_runs_says_so():
         by_max_tokens_per_param(make_runs(N, D, L), [1])
     with pytest.raises(InputError, match="above 0"):
         by_max_tokens_per_param(make_runs(N, D, L), [-1])
+
+
+def test_rows_of_an_ablation_are_flat_and_whole():
+    N, D, L = simulate(60, noise=0.002)
+    # The runs beyond 100 tokens per parameter lie 3% and 5% off by turns.
+    beyond = D / N > 100.0
+    L = np.where(beyond, L * np.where(np.arange(60) % 2, 1.03, 0.95), L)
+    few, half, same, whole = by_max_tokens_per_param(make_runs(N, D, L), [5000, 100, 1000, 3.2, 100])
+    law = fit_parametric(N[~beyond], D[~beyond], L[~beyond])
+    misses = law.law.loss(N[beyond], D[beyond]) / L[beyond] - 1.0
+    worst = np.argmax(np.abs(misses))
+    assert half.to_dict() == {
+        "max_tokens_per_param": 100,
+        "runs": int((~beyond).sum()),
+        "E": law.law.E,
+        "A": law.law.A,
+        "alpha": law.law.alpha,
+        "B": law.law.B,
+        "beta": law.law.beta,
+        "objective": law.objective,
+        "condition": law.condition,
+        "runs_beyond": int(beyond.sum()),
+        "mean_miss": pytest.approx(misses.mean()),
+        "mean_absolute_miss": pytest.approx(np.abs(misses).mean()),
+        "worst_miss": pytest.approx(misses[worst]),
+        "worst_at_tokens_per_param": pytest.approx((D / N)[beyond][worst]),
+        "reason": "",
+    }
+    inside = int((D / N <= 3.2).sum())
+    assert few.to_dict() == {
+        "max_tokens_per_param": 3.2,
+        "runs": inside,
+        "objective": None,
+        "condition": None,
+        "runs_beyond": 60 - inside,
+        **dict.fromkeys(("mean_miss", "mean_absolute_miss", "worst_miss", "worst_at_tokens_per_param")),
+        "reason": few.reason,
+    }
+    assert few.reason.startswith(f"{inside} runs for 5 parameters; give at least 6")
+    # As many runs have one law.
+    assert whole.fit is same.fit
+    assert (same.bound, same.beyond, same.worst_ratio, whole.runs) == (1000, 0, None, 60)
+
+
+def test_an_ablation_hands_its_options_on_and_bounds_hold_to_rounding():
+    N, D, L = simulate(40)
+    D = np.where(np.arange(40) % 2, N * 100.0 * (1 + 1e-12), D)
+    options = {"objective": "least-squares", "tied": True, "irreducible": 1.7}
+    (found,) = by_max_tokens_per_param(make_runs(N, D, LAW.loss(N, D)), [100], **options)
+    assert (found.fit.method, found.fit.tied, found.fit.irreducible) == ("least-squares", True, 1.7)
+    assert found.runs == int((D / N <= 100.0 * (1 + 1e-10)).sum())
+    for bounds in ([], [0], [100, np.inf], [np.nan]):
+        with pytest.raises(InputError, match=r"^tokens per parameter to fit up to: give numbers above 0"):
+            by_max_tokens_per_param(make_runs(N, D, L), bounds)
+    with pytest.raises(InputError, match=r"^no bound leaves a law; up to 2\.00 tokens per param: 0 runs for 5 param"):
+        by_max_tokens_per_param(make_runs(N, D, L), [2, 1])

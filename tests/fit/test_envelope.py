@@ -134,3 +134,144 @@ def test_bad_input_is_refused():
     # The smallest is best everywhere: no optimum was bracketed.
     with pytest.raises(FitError, match="0 of 3 sizes are efficient"):
         fit_envelope([TrainingCurve(N, TOKENS, 2 + N * 1e-9 + 1e4 * TOKENS**-0.5) for N in (1e8, 1e9, 1e10)])
+
+
+# Against the same, model by model
+
+
+def sketch():
+    """Return six curves of five sizes, noisy and of different lengths."""
+    random = np.random.default_rng(5)
+    found = []
+    for N, first, last in ((1e8, 1e9, 2e11), (2e8, 1e9, 3e11), (2e8, 2e9, 1e11), (4e8, 1e9, 3e11), (8e8, 2e9, 2e11),
+                           (16e8, 1e9, 1e11)):  # fmt: skip
+        tokens = np.geomspace(first, last, 60)
+        found.append(TrainingCurve(N, tokens, LAW.loss(N, tokens) * np.exp(0.003 * random.normal(size=60)), f"{N:g}"))
+    return found
+
+
+def by_hand(models, chosen, flops, window):
+    """Return at each FLOP value the least loss, whose it is and whether a smaller and a larger size were there."""
+    losses = {}
+    for index in chosen:
+        own = np.log(models[index].flops)
+        smoothed = np.log(smooth(np.log(models[index].tokens), models[index].loss, window))
+        losses[index] = (own, smoothed)
+    rows = []
+    for x in np.log(flops):
+        there = {k: np.interp(x, *pair) for k, pair in losses.items() if pair[0][0] - 1e-6 <= x <= pair[0][-1] + 1e-6}
+        if not there:
+            rows.append((np.nan, -1, False))
+            continue
+        best = min(there, key=there.__getitem__)
+        sizes = [models[k].params for k in there]
+        rows.append((np.exp(there[best]), best, min(sizes) < models[best].params < max(sizes)))
+    return [np.array(column) for column in zip(*rows, strict=True)]
+
+
+def test_frontier_law_and_draws_by_hand():
+    models = sketch()
+    fit = fit_envelope(models, window=0.3, points=40, samples=30, seed=4, level=0.8)
+    low, high = 6 * 1e8 * 1e9, 6 * 16e8 * 1e11
+    assert fit.flops == pytest.approx(np.geomspace(low, max(high, 6 * 8e8 * 2e11), 40))
+    loss, best, inside = by_hand(models, range(6), fit.flops, 0.3)
+    np.testing.assert_allclose(fit.loss, loss)
+    assert fit.model.tolist() == best.tolist()
+    assert fit.inside.tolist() == inside.tolist()
+    params = np.array([curve.params for curve in models])
+    a, log_k = np.polyfit(np.log(fit.flops[inside]), np.log(params[best[inside]]), 1)
+    assert (fit.law.a, fit.law.log_k) == pytest.approx((a, log_k), rel=1e-9)
+    rng = np.random.default_rng(4)
+    samples = []
+    for _ in range(30):
+        chosen = np.unique(rng.integers(0, 6, 6))
+        _, drawn, between = by_hand(models, chosen, fit.flops, 0.3)
+        sizes = np.log(params[drawn[between]])
+        if np.unique(sizes).size > 1:
+            samples.append(np.polyfit(np.log(fit.flops[between]), sizes, 1)[::-1])
+    np.testing.assert_allclose(fit.law.samples, samples, rtol=1e-7)
+    assert fit.law.level == 0.8
+    lost = 30 - len(samples)
+    assert lost > 2
+    assert fit.warnings[1:] == (
+        (
+            f"{lost} of 30 bootstrap draws left fewer than two efficient sizes: the interval rests on the others, "
+            "and is too narrow"
+        ),
+    )
+    # The record, stretch by stretch.
+    record = fit.to_dict()
+    stretches = []
+    for k, index in enumerate(best):
+        if k and best[k - 1] == index:
+            stretches[-1][2].append(k)
+        else:
+            stretches.append((fit.names[index], index, [k]))
+    assert record["frontier"] == [
+        {"model": name, "flops": [fit.flops[at[0]], fit.flops[at[-1]]], "inside": pytest.approx(inside[at].mean())}
+        for name, _, at in stretches
+    ]
+    edge = {name: int((~inside[best == index]).sum()) for index, name in enumerate(fit.names)}
+    edge = {name: count for index, (name, count) in enumerate(edge.items()) if count}
+    assert record["edge"] == list(fit.edge) == sorted(edge, key=float)
+    assert fit.warnings[0] == (
+        f"at {int((~inside).sum())} of 40 FLOP values no smaller or no larger model was trained as far as the best "
+        f"one: left out; best there: {', '.join(f'{name} ({edge[name]})' for name in fit.edge)}"
+    )
+    assert (record["approach"], record["window"], record["points"], record["points_used"]) == (1, 0.3, 40, inside.sum())
+    assert record["warnings"] == list(fit.warnings)
+    assert {key: record[key] for key in ("a", "log_k", "level", "samples")} == {
+        "a": fit.law.a, "log_k": fit.law.log_k, "level": 0.8, "samples": len(samples),
+    }  # fmt: skip
+
+
+def test_defaults_are_a_tenth_a_thousand_draws_of_seed_0_and_95_percent():
+    models = sketch()
+    fit = fit_envelope(models)
+    assert (fit.window, fit.flops.size, fit.law.level) == (0.1, 1500, 0.95)
+    stated = fit_envelope(models, window=0.1, points=1500, samples=1000, seed=0)
+    np.testing.assert_array_equal(fit.law.samples, stated.law.samples)
+    assert fit.warnings == stated.warnings
+
+
+def between(edges=(3.0, 3.0), middle=(2.0, 2.0)):
+    """Return four models over one range of compute, of which the two in the middle are best, one after the other."""
+    flops = np.geomspace(1e18, 1e20, 41)
+    x = np.log(flops / 1e19)
+    losses = [np.full(41, edges[0]), middle[0] + 0.01 * x, middle[1] - 0.01 * x, np.full(41, edges[1])]
+    return [TrainingCurve(N, flops / 6 / N, loss) for N, loss in zip((1e8, 2e8, 4e8, 8e8), losses, strict=True)]
+
+
+def test_optima_that_were_bracketed_throughout_leave_nothing_out():
+    fit = fit_envelope(between(), window=0.0, points=11, samples=0)
+    assert fit.inside.all()
+    assert (fit.edge, fit.warnings) == ((), ())
+    # Equal at 1e19: the first counts.
+    assert fit.model.tolist() == [1] * 6 + [2] * 5
+    assert [row["inside"] for row in fit.to_dict()["frontier"]] == [1.0, 1.0]
+    # No draw is lost where none is made, and 5% of them may be.
+    assert fit_envelope(between(), window=0.0, points=2, samples=0).flops.tolist() == pytest.approx([1e18, 1e20])
+
+
+def test_one_efficient_size_makes_no_law():
+    with pytest.raises(
+        FitError, match=r"^1 of 4 sizes are efficient between a smaller and a larger one trained as far"
+    ):
+        fit_envelope(between(middle=(2.0, 2.5)), window=0.0, samples=0)
+
+
+@pytest.mark.parametrize("wrong", [{"window": -0.1}, {"points": 1}, {"samples": -1}, {"level": 0.0}, {"level": 1.0}])
+def test_settings_out_of_range(wrong):
+    given = {"window": 0.1, "points": 1500, "samples": 1000, "level": 0.95} | wrong
+    with pytest.raises(InputError) as caught:
+        fit_envelope(between(), **wrong)
+    assert str(caught.value) == (
+        "window must be >= 0, points >= 2, samples >= 0 and level between 0 and 1; "
+        f"got {given['window']}, {given['points']}, {given['samples']} and {given['level']}"
+    )
+
+
+def test_a_curve_of_one_point_is_none():
+    with pytest.raises(InputError, match=r"^the curve of 1B params has 1 point; a curve needs two$"):
+        TrainingCurve(1e9, [1e9], [2.0])
+    assert TrainingCurve(1e9, [1e9, 2e9], [2.0, 1.9], "mine").name == "mine"

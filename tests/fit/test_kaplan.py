@@ -134,6 +134,8 @@ def test_four_runs_fit_exactly_without_a_covariance():
     fit = fit_kaplan(N[corners], D[corners], LAW.loss(N[corners], D[corners]))
     assert fit.alpha_D == pytest.approx(0.103, rel=1e-5)
     assert fit.to_dict()["covariance"] is None
+    assert fit.covariance.shape == (4, 4)
+    assert np.isnan(fit.covariance).all()
 
 
 def test_what_the_form_cannot_hold_is_refused():
@@ -151,3 +153,132 @@ def test_bad_input_is_refused():
         fit_kaplan(np.full(5, 1e8), np.geomspace(1e9, 1e10, 5), np.linspace(3, 2, 5))
     with pytest.raises(InputError, match=r"tokens\[0\] is -1"):
         fit_kaplan(N, np.where(np.arange(N.size) == 0, -1.0, D), LAW.loss(N, D))
+
+
+def test_the_laws_of_compute_are_powers_with_the_printed_constants():
+    # Appendix A and Eq. 1.3, 4.4 and 6.7, away from 1, where an exponent shows.
+    C = 100.0
+    for function, coefficient, exponent in (
+        (kaplan.loss_of_compute, 3.1e8**0.05, -0.05),
+        (kaplan.loss_of_compute_at_fixed_batch, 1.6e7**0.057, -0.057),
+        (kaplan.optimal_params, 1.3e9, 0.73),
+        (kaplan.optimal_batch, 2.0e6, 0.24),
+        (kaplan.optimal_steps, 5.4e3, 0.03),
+        (kaplan.optimal_tokens, 2e10, 0.27),
+        (kaplan.tokens_used, 4e10, 0.26),
+        (kaplan.tokens_against_overfitting, 5e3, 0.74),
+    ):
+        assert float(function(C)) == pytest.approx(coefficient * C**exponent, rel=1e-12), function.__name__
+        assert function([1.0, C]).shape == (2,)
+    assert kaplan.compute_exponent() == pytest.approx(1 / (1 / 0.76 + 1 / 0.21 + 1 / 0.077), rel=1e-12)
+    assert kaplan.compute_exponent(alpha_N=0.5, alpha_S=0.25, alpha_B=0.125) == pytest.approx(1 / 14, rel=1e-12)
+    assert float(kaplan.compute_overhead(2.0, alpha_N=1.0, alpha_S=0.5)) == pytest.approx(2 * 1.25**-2, rel=1e-12)
+    assert float(kaplan.compute_overhead(0.5)) == pytest.approx(
+        0.5 * (1 + 10 * (1 - 2**0.076)) ** (-1 / 0.76), rel=1e-12
+    )
+
+
+# ln N_c and ln D_c lie in -200 to 600, both exponents in e^-12 to e^4: beyond, a power or a constant is no number.
+
+
+def exact_runs(alpha_N, alpha_D, log_N_c, log_D_c, width=3.0):
+    """Return noise-free runs of the form on a square of 16 around N = D = 1."""
+    n, d = (axis.ravel() for axis in np.meshgrid(*2 * [np.linspace(-width, width, 4)]))
+    log_loss = alpha_D * np.logaddexp(alpha_N / alpha_D * (log_N_c - n), log_D_c - d)
+    return np.exp(n), np.exp(d), np.exp(log_loss)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ((0.05, 0.05, -199.6, -199.7), (0.05, 0.05, -200.4, -199.7)),
+        ((0.05, 0.05, -199.7, -199.6), (0.05, 0.05, -199.7, -200.4)),
+        ((0.1, 0.1, 599.6, 599.5), (0.1, 0.1, 600.4, 599.5)),
+        ((0.1, 0.1, 599.5, 599.6), (0.1, 0.1, 599.5, 600.4)),
+        ((np.exp(3.6), 1.0, 0.0, 0.0, 0.1), (np.exp(4.4), 1.0, 0.0, 0.0, 0.1)),
+        ((np.exp(3.6), np.exp(3.6), 0.0, 0.0, 0.1), (np.exp(3.6), np.exp(4.4), 0.0, 0.0, 0.1)),
+        ((np.exp(-11.6), 0.1, 0.0, 0.0), (np.exp(-12.4), 0.1, 0.0, 0.0)),
+        ((0.1, np.exp(-11.6), 0.0, 0.0), (0.1, np.exp(-12.4), 0.0, 0.0)),
+    ],
+)
+def test_constants_are_found_up_to_their_bounds_and_refused_beyond(inside, outside):
+    fit = fit_kaplan(*exact_runs(*inside))
+    found = (fit.alpha_N, fit.alpha_D, np.log(fit.N_c), np.log(fit.D_c))
+    assert found == pytest.approx(inside[:4], rel=1e-8, abs=1e-8)
+    with pytest.raises(FitError, match="runs off to an exponent or a constant without bound"):
+        fit_kaplan(*exact_runs(*outside))
+
+
+@pytest.mark.parametrize("runs", [5, 56])
+def test_covariance_and_rmse_are_those_of_least_squares(runs):
+    """Against central differences of the printed form, and the normal equations."""
+    chosen = np.linspace(0, 55, runs).astype(int)
+    size, data = N[chosen], D[chosen]
+    loss = LAW.loss(size, data) * np.exp(0.005 * np.random.default_rng(4).normal(size=runs))
+    fit = fit_kaplan(size, data, loss)
+
+    def residuals(a, d, log_N_c, log_D_c):
+        return d * np.log((np.exp(log_N_c) / size) ** (a / d) + np.exp(log_D_c) / data) - np.log(loss)
+
+    best = np.array([fit.alpha_N, fit.alpha_D, np.log(fit.N_c), np.log(fit.D_c)])
+    steps = 1e-5 * np.abs(best)
+    jacobian = np.stack(
+        [(residuals(*(best + h)) - residuals(*(best - h))) / (2 * h.sum()) for h in np.diag(steps)], axis=1
+    )
+    off = residuals(*best)
+    # A minimum, and the only one of the four starts.
+    assert np.abs(jacobian.T @ off / np.linalg.norm(jacobian, axis=0)).max() < 1e-8
+    assert fit.reached == 4
+    assert fit.rmse == pytest.approx(np.sqrt(np.mean(off**2)), rel=1e-9)
+    expected = off @ off / (runs - 4) * np.linalg.inv(jacobian.T @ jacobian)
+    errors = np.sqrt(np.diag(expected))
+    assert fit.covariance / np.outer(errors, errors) == pytest.approx(expected / np.outer(errors, errors), abs=2e-3)
+    assert np.sqrt(np.diag(fit.covariance)) == pytest.approx(errors, rel=1e-3)
+
+
+def test_the_record_has_every_constant_and_the_range():
+    fit = fit_kaplan(N, D, LAW.loss(N, D) * np.exp(0.001 * np.cos(np.arange(56.0))))
+    record = json.loads(json.dumps(fit.to_dict(), allow_nan=False))
+    assert record == {
+        "form": "kaplan",
+        "alpha_N": fit.alpha_N,
+        "alpha_D": fit.alpha_D,
+        "N_c": fit.N_c,
+        "D_c": fit.D_c,
+        "covariance_of": ["alpha_N", "alpha_D", "ln N_c", "ln D_c"],
+        "covariance": fit.covariance.tolist(),
+        "rmse": fit.rmse,
+        "runs": 56,
+        "starts": 4,
+        "reached": 4,
+        "range": {
+            "params": [1e5, 1.5e9],
+            "tokens": pytest.approx([2.2e7, 2.3e10]),
+            "tokens_per_param": pytest.approx([2.2e7 / 1.5e9, 2.3e5]),
+            "flops": pytest.approx([6 * 1e5 * 2.2e7, 6 * 1.5e9 * 2.3e10]),
+        },
+        "law": {
+            "name": "kaplan-fit",
+            "form": "kaplan",
+            "E": 0.0,
+            "A": pytest.approx(fit.N_c ** (fit.alpha_N / fit.alpha_D)),
+            "alpha": pytest.approx(fit.alpha_N / fit.alpha_D),
+            "B": fit.D_c,
+            "beta": 1.0,
+            "power": fit.alpha_D,
+            "counts": "non-embedding",
+        },
+    }
+    assert fit.law.source == "fit of 56 runs in the form of Kaplan et al. 2020, Eq. 1.5"
+
+
+def test_two_sizes_and_two_numbers_of_tokens_are_enough_and_less_is_not():
+    square = np.array([1e6, 1e6, 1e9, 1e9, 1e9]), np.array([1e8, 1e10, 1e8, 1e10, 1e10])
+    assert fit_kaplan(*square, LAW.loss(*square)).alpha_N == pytest.approx(0.076, rel=1e-5)
+    for N_, D_ in ((np.full(5, 1e9), square[1]), (square[0], np.full(5, 1e9))):
+        with pytest.raises(InputError, match="one size or one number of tokens"):
+            fit_kaplan(N_, D_, np.linspace(3, 2, 5))
+    # A loss that the tokens have no part in leaves D_c free.
+    some = 1e9 * (1.0 + np.arange(56) % 2)
+    with pytest.raises(FitError, match="leave one of Kaplan's constants free"):
+        fit_kaplan(N, some, LAW.loss(N, 1e30))

@@ -344,3 +344,134 @@ def test_all_llamas(llama):
     straight = {each.name: each.loss for each in found.extrapolate(0.2, tail="linear", samples=10)}
     assert straight["llama1-7B"] < 0
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+# By hand
+
+
+def two():
+    """Return curves that cross between 2 and 4 hours, where the second has gained 1/4 from 1/2 behind."""
+    return [Curve("a", [1.0, 2.0, 4.0, 8.0], [4.0, 3.0, 2.5, 2.5], 1e9),
+            Curve("b", [1.0, 2.0, 4.0, 16.0], [5.0, 3.5, 2.25, 2.0])]  # fmt: skip
+
+
+def test_a_race_of_four_points_by_hand():
+    found = race(two(), window=0.0, margin=0.25, price=2.0)
+    at = 2.0 * 2.0 ** (2 / 3)
+    record = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    table = record.pop("frontier")
+    assert record == {
+        "schema": "beyond-chinchilla/race/1",
+        "window": 0.0,
+        "margin": 0.25,
+        "price": 2.0,
+        "curves": [
+            {"name": "a", "params": 1e9, "rows": 4, "falls": 0, "merged": 0, "hours": [1.0, 8.0], "final_loss": 2.5},
+            {"name": "b", "params": None, "rows": 4, "falls": 0, "merged": 0, "hours": [1.0, 16.0], "final_loss": 2.0},
+        ],
+        "leads": [
+            {"name": "a", "start": 1.0, "end": pytest.approx(at)},
+            {"name": "b", "start": pytest.approx(at), "end": 16.0},
+        ],
+        "crossings": [
+            {
+                "hours": pytest.approx(at),
+                "first_hours": pytest.approx(at),
+                "loss": pytest.approx(3.0 - 0.5 * 2 / 3),
+                "overtaker": "b",
+                "overtaken": "a",
+                "again": False,
+                "finished": False,
+            }
+        ],
+    }
+    assert found.span == (1.0, 16.0)
+    assert len(table) == 50
+    hours = np.geomspace(1.0, 16.0, 50)
+    for row, hour in zip(table, hours.tolist(), strict=True):
+        a = np.interp(np.log(hour), np.log([1, 2, 4, 8]), [4.0, 3.0, 2.5, 2.5])
+        b = np.interp(np.log(hour), np.log([1, 2, 4, 16]), [5.0, 3.5, 2.25, 2.0])
+        assert row == {
+            "hours": pytest.approx(hour),
+            "usd": pytest.approx(2.0 * hour),
+            "loss": pytest.approx(min(a, b)),
+            "leader": "a" if a < b else "b",
+            "loss a": pytest.approx(a),
+            "loss b": pytest.approx(b),
+        }
+    assert found.spending(8.0) == [
+        {"name": "b", "loss": pytest.approx(2.125), "finished": False},
+        {"name": "a", "loss": 2.5, "finished": True},
+    ]
+    assert [row["finished"] for row in found.spending(7.9)] == [False, False]
+
+
+def test_a_lead_counts_from_the_margin_on():
+    # Behind by a quarter at 4 hours, by half at 16: a is passed from its margin on, where the two drew level.
+    for margin, leads in ((0.25, ["a", "b"]), (0.5, ["a", "b"]), (0.51, ["a"])):
+        assert [lead.name for lead in race(two(), window=0.0, margin=margin).leads] == leads
+        assert len(race(two(), window=0.0, margin=margin).crossings) == len(leads) - 1
+    # It has ended by then, had it ended before.
+    early = [Curve("a", [1.0, 2.0], [4.0, 3.0]), two()[1]]
+    (crossing,) = race(early, window=0.0, margin=0.25).crossings
+    assert crossing.finished
+    assert crossing.hours == pytest.approx(2.0 * 2.0 ** (0.5 / 1.25))
+
+
+def test_losses_are_reached_between_points():
+    rows = race(two(), window=0.0, price=2.0).reaching(2.75)
+    b, a = 2.0 * 2.0 ** (0.75 / 1.25), 2.0 * 2.0**0.5
+    assert rows == [
+        {"name": "a", "hours": pytest.approx(a), "by": False, "saved_by_first": 0.0, "usd": pytest.approx(2 * a),
+         "usd_saved_by_first": 0.0},
+        {"name": "b", "hours": pytest.approx(b), "by": False, "saved_by_first": pytest.approx(b - a),
+         "usd": pytest.approx(2 * b), "usd_saved_by_first": pytest.approx(2 * (b - a))},
+    ]  # fmt: skip
+    # Exactly a point's loss is reached there, and none at once.
+    assert [row["hours"] for row in race(two(), window=0.0).reaching(2.5)] == pytest.approx([2 * 2**0.8, 4.0])
+    nobody = race(two(), window=0.0).reaching(1.9)
+    assert [(row["hours"], row["by"], row["saved_by_first"], row["usd"]) for row in nobody] == [
+        (None, False, None, None)
+    ] * 2
+    for loss in (-1.0, np.inf, np.nan):
+        with pytest.raises(InputError, match=r"^loss must be a positive number of nats per token, not"):
+            race(two()).reaching(loss)
+        with pytest.raises(InputError, match=r"^hours must be a positive number, not"):
+            race(two()).spending(loss)
+
+
+def test_an_extrapolation_is_its_tail():
+    rng = np.random.default_rng(3)
+    hours = np.linspace(1, 100, 60)
+    short = Curve("short", hours, 4 * hours**-0.1 * np.exp(rng.normal(0, 0.02, 60)))
+    found = race([short, Curve("long", HOURS, 4 * HOURS**-0.098), Curve("late", [2000.0, 3000.0], [1.0, 0.9])])
+    extrapolations = found.extrapolate(0.4, hours=900.0, loss=2.2)
+    # What has not begun by then is no rival, what goes on until then no question.
+    assert [each.name for each in extrapolations] == ["short"]
+    (tail,) = extrapolations
+    line = fit_tail(short, 0.4, "power", samples=1000, seed=0)
+    then = line.loss_at(900.0)
+    least = float(found.loss_at(900.0)[1, 0])
+    assert (tail.tail, tail.hours, tail.loss) == ("power", 900.0, then[0])
+    assert tail.interval == pytest.approx(tuple(np.percentile(then[1:], [2.5, 97.5])))
+    assert 0.05 < tail.ahead == np.mean(then < least) < 0.95
+    assert tail.reaches == line.hours_to(2.2)
+    (narrow,) = found.extrapolate(0.4, hours=900.0, level=0.5, samples=50, seed=2, tail="linear")
+    then = fit_tail(short, 0.4, "linear", samples=50, seed=2).loss_at(900.0)
+    assert narrow.interval == pytest.approx(tuple(np.percentile(then[1:], [25, 75])))
+    assert (narrow.reaches, narrow.tail) == (None, "linear")
+    assert found.extrapolate(0.4, samples=0, hours=900.0)[0].interval is None
+    assert [each.name for each in found.extrapolate(0.9)] == ["short", "long"]
+    assert [each.hours for each in found.extrapolate(0.9)] == [3000.0] * 2
+    for wrong in ({"loss": -1.0}, {"loss": np.inf}, {"hours": np.nan}):
+        with pytest.raises(InputError, match="must be a positive number"):
+            found.extrapolate(0.4, **wrong)
+
+
+def test_defaults_of_a_race():
+    found = race([small(), large()])
+    assert (found.window, found.margin, found.price) == (0.1, 0.002, None)
+    assert race([small(), large()], window=0.0, margin=0.0, price=0.0).to_dict()["price"] == 0.0
+    for wrong in ({"window": np.inf}, {"margin": np.inf}):
+        with pytest.raises(InputError, match=r"^window, margin and price must be >= 0; got"):
+            race([small(), large()], **wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beyond_chinchilla.errors import InputError, SpreadsheetError
+from beyond_chinchilla.fit.repetition import law as law_of
+from beyond_chinchilla.fit.repetition import ridge as ridges_of
 from beyond_chinchilla.fit.repetition.checks import diagnose_repetition
 from beyond_chinchilla.fit.repetition.decay import DecayRows, descend, huber
 from beyond_chinchilla.fit.repetition.law import base_law, fit_repetition
-from beyond_chinchilla.fit.repetition.ridge import bootstrap_repetition, trace_ridge
+from beyond_chinchilla.fit.repetition.ridge import (
+    RepetitionBootstrap,
+    Ridge,
+    bootstrap_repetition,
+    trace_ridge,
+)
 from beyond_chinchilla.fit.repetition.runs import read_repeated_runs
 from beyond_chinchilla.laws.catalogue import law as published_law
 from beyond_chinchilla.laws.repetition import Repetition
@@ -303,3 +311,567 @@ def test_runs_that_say_nothing(tmp_path):
         read_repeated_runs(write(tmp_path / "runs.csv", rows), columns={"epochs": "passes"})
     with pytest.raises(InputError, match="did you mean 'epochs'"):
         read_repeated_runs(write(tmp_path / "runs.csv", rows), columns={"epohcs": "passes"})
+
+
+# What a fit says of itself
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """A fit to 30 runs that scatter."""
+    N, D, U, L = mixed_runs(30, 12, noise=0.004)
+    return fit_repetition(N, D, U, L, law=BASE)
+
+
+def test_a_fit_as_json(noisy):
+    r = noisy.residuals
+    # Each residual is ln law - ln loss, of the law with its own E.
+    own = replace(BASE, E=noisy.E[""])
+    rows = noisy.rows
+    expected = [
+        math.log(float(noisy.repetition(U).loss(own, N, D)))
+        for N, D, U in zip(rows.params, rows.tokens, rows.unique_tokens, strict=True)
+    ] - rows.log_loss
+    assert r == pytest.approx(expected, abs=1e-12)
+    inside = np.abs(r) <= 1e-3
+    assert noisy.objective == pytest.approx(
+        float(np.sum(np.where(inside, 0.5 * r**2, 1e-3 * (np.abs(r) - 5e-4)))), rel=1e-10
+    )
+    # Three parameters are fitted to 30 runs.
+    assert noisy.scatter == pytest.approx(math.sqrt(float(np.sum(r**2)) / 27), rel=1e-12)
+    assert noisy.free == [0, 1, 2]
+    assert noisy.to_dict() == {
+        "method": "huber",
+        "runs": 30,
+        "held": {},
+        "E": noisy.E,
+        "E_fitted": True,
+        "objective": noisy.objective,
+        "objective_as_new": noisy.as_new,
+        "delta": 1e-3,
+        "scatter": noisy.scatter,
+        "starts": {"count": 36, "reached_best": noisy.reached_best},
+        "correlation": noisy.correlation,
+    }
+    assert 1 <= noisy.reached_best <= 36
+    found = noisy.repetition(2e10)
+    assert (found.unique_tokens, found.R_D, found.R_N, found.name) == (2e10, noisy.R_D, noisy.R_N, "fit")
+    assert found.most_epochs == float((rows.tokens / rows.unique_tokens).max())
+    assert found.source == "fit of 30 runs on law muennighoff-2023"
+
+
+def test_least_squares_with_a_held_floor():
+    N, D, U, L = mixed_runs(30, 12, noise=0.004)
+    fit = fit_repetition(N, D, U, L, law=BASE, objective="least-squares", fixed_E=True)
+    assert fit.free == [0, 1]
+    assert (fit.E_fitted, fit.E) == (False, {"": pytest.approx(BASE.E, rel=1e-14)})
+    assert fit.to_dict()["delta"] is None
+    assert fit.objective == pytest.approx(0.5 * float(fit.residuals @ fit.residuals), rel=1e-10)
+    assert fit.scatter == pytest.approx(math.sqrt(float(fit.residuals @ fit.residuals) / 28), rel=1e-12)
+    # As good as new: both constants at 10,000, where the search ends.
+    endless = [
+        float(Repetition(unique_tokens=u, R_D=1e4, R_N=1e4).loss(BASE, n, d)) for n, d, u in zip(N, D, U, strict=True)
+    ]
+    assert fit.as_new == pytest.approx(0.5 * float(np.sum((np.log(endless) - np.log(L)) ** 2)), rel=1e-9)
+    # The correlation by scipy's covariance, of the two logarithms.
+    from scipy.optimize import curve_fit
+
+    def model(_, a, b):
+        return fit.rows.residuals(np.array([[a], [b], [math.log(BASE.E)]]))[0]
+
+    _, spread = curve_fit(model, np.arange(30), np.zeros(30), p0=fit.theta[:2])
+    assert fit.correlation == pytest.approx(spread[0, 1] / math.sqrt(spread[0, 0] * spread[1, 1]), rel=1e-3)
+
+
+def test_one_run_of_a_data_set_has_no_scatter_to_divide():
+    assert replace_residuals(3).scatter == pytest.approx(math.sqrt(3 * 1e-4))
+    assert replace_residuals(5).scatter == pytest.approx(math.sqrt(5 * 1e-4 / 2))
+
+
+def replace_residuals(count):
+    N, D, U, L = mixed_runs(8, 1)
+    return replace(fit_repetition(N, D, U, L, law=BASE), residuals=np.full(count, 0.01))
+
+
+def test_what_no_fit_can_use():
+    N, D, U, L = mixed_runs(20, 1)
+    for value, bad in ((0.0099, True), (0.0101, False), (9990.0, False), (10010.0, True)):
+        if bad:
+            with pytest.raises(InputError, match=r"R_N = .* cannot be held; give a number from 0\.01 to 10\.0k"):
+                fit_repetition(N, D, U, L, law=BASE, hold={"R_N": value})
+        else:
+            assert pytest.approx(value) == fit_repetition(N, D, U, L, law=BASE, hold={"R_N": value}).R_N
+    with pytest.raises(InputError, match="19 names of data sets for 20 runs; give every run one"):
+        fit_repetition(N, D, U, L, law=BASE, data=["c4"] * 19)
+    for delta in (0.0, -1.0, math.nan):
+        with pytest.raises(InputError, match=f"delta {delta:g} is not positive; Muennighoff et al. use 0.001"):
+            fit_repetition(N, D, U, L, law=BASE, delta=delta)
+    for law in (replace(BASE, power=0.9), replace(BASE, counts="non-embedding")):
+        with pytest.raises(InputError, match="needs a base law L = E"):
+            fit_repetition(N, D, U, L, law=law)
+    # Four runs are as many as three parameters need; with E held three.
+    assert fit_repetition(N[:4], D[:4], U[:4], L[:4], law=BASE).rows.count == 4
+    assert fit_repetition(N[:3], D[:3], U[:3], L[:3], law=BASE, fixed_E=True).rows.count == 3
+    with pytest.raises(InputError, match="2 runs for 2 parameters; give at least 3, or hold R_D or R_N"):
+        fit_repetition(N[:2], D[:2], U[:2], L[:2], law=BASE, fixed_E=True)
+
+
+def test_fifty_data_sets_are_the_most():
+    names = [f"set {number % 51:02d}" for number in range(60)]
+    N, D, U, L = mixed_runs(60, 1)
+    with pytest.raises(InputError, match="51 data sets for 60 runs, and each needs an irreducible loss of its own; at"):
+        fit_repetition(N, D, U, L, law=BASE, data=names)
+    labels, which = law_of._data_sets(names[:50], 50)
+    assert labels == names[:50]
+    assert which.tolist() == list(range(50))
+    assert law_of._data_sets(None, 3) == ([""], pytest.approx([0, 0, 0]))
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(1.06, True), (1.04, False)])
+def test_a_little_repetition_is_none(epochs, told):
+    N = np.geomspace(1e9, 1e11, 8)
+    U = np.full(8, 1e10)
+    L = BASE.loss(N, epochs * U)
+    if told:
+        assert fit_repetition(N, epochs * U, U, L, law=BASE).rows.count == 8
+    else:
+        with pytest.raises(InputError, match="no run sees its tokens more than once"):
+            fit_repetition(N, epochs * U, U, L, law=BASE)
+
+
+@pytest.mark.parametrize(("times", "told"), [(1.06, True), (1.04, False)])
+def test_a_little_excess_of_parameters_is_none(times, told):
+    U = np.geomspace(1e9, 1e11, 8)
+    N = times * BASE.compute_optimal(tokens=U).params
+    L = BASE.loss(N, 4 * U)
+    if told:
+        assert fit_repetition(N, 4 * U, U, L, law=BASE).rows.count == 8
+    else:
+        with pytest.raises(InputError, match=r"unique tokens \(1\.04 times at most\), so that nothing says R_N"):
+            fit_repetition(N, 4 * U, U, L, law=BASE)
+
+
+def test_starts_that_end_elsewhere_are_not_counted():
+    # Few runs that scatter much: some starts end in another valley.
+    N, D, U, L = mixed_runs(8, 1, noise=0.05)
+    fit = fit_repetition(N, D, U, L, law=BASE)
+    grid = law_of._starts(fit.rows, {}, fixed_E=False)
+    ends = descend(fit.rows, grid, [0, 1, 2], deltas=[0.05, 0.005, 1e-3]).objective
+    assert grid.shape == (3, 36)
+    np.testing.assert_allclose(np.exp(grid[:2, [0, 1, 6]]).T, [[0.5, 0.5], [0.5, 4.0], [4.0, 0.5]], rtol=1e-12)
+    assert fit.objective == pytest.approx(ends.min(), rel=1e-12)
+    assert fit.reached_best == np.count_nonzero(ends <= fit.objective * (1 + 1e-6))
+    assert 0 < fit.reached_best < 36
+
+
+# The base law of one-epoch runs
+
+
+def once(count, epochs=1.0, data=None):
+    N, D = (grid.ravel()[:count] for grid in np.meshgrid(np.geomspace(1e8, 5e9, 5), np.geomspace(5e9, 5e11, 4)))
+    rows = [
+        {"params": n, "tokens": d, "unique_tokens": d / epochs, "loss": float(BASE.loss(n, d))}
+        for n, d in zip(N, D, strict=True)
+    ]
+    return [row | {"data": data[k]} for k, row in enumerate(rows)] if data else rows
+
+
+def test_ten_runs_of_one_epoch_make_a_base_law(tmp_path):
+    several = simulated()
+    read = lambda rows: base_law(read_repeated_runs(write(tmp_path / "runs.csv", rows)))  # noqa: E731
+    # Every second of 5 sizes by 4 numbers of tokens, at a hundredth more than one epoch at the most
+    ten = once(20, 1.0099)[::2]
+    found = read(several + ten)
+    assert found is not None
+    assert found.name == "of the 10 runs of one epoch"
+    assert (found.A, found.beta) == pytest.approx((BASE.A, BASE.beta), rel=1e-3)
+    assert read(several + ten[:9]) is None
+    assert read(once(20, 1.0101)) is None
+    assert read(once(20, data=["c4"] * 19 + ["oscar"])) is None
+    # Of one ratio of tokens to parameters nothing tells size from data.
+    same = [row | {"tokens": 20 * row["params"], "unique_tokens": 20 * row["params"]} for row in once(20)]
+    tied = [
+        row | {"loss": float(BASE.loss(row["params"], row["tokens"])) * (1 + 1e-4 * k)} for k, row in enumerate(same)
+    ]
+    assert read(tied) is None
+
+
+# The ridge
+
+
+def test_a_ridge_is_the_fit_with_one_held(noisy):
+    found = trace_ridge(noisy, "R_D", points=17)
+    rows = noisy.rows
+    assert found.values[[0, -1]] == pytest.approx([1e-2, 1e4])
+    assert len(found.values) == 17
+    place = int(np.argmin(found.deviance))
+    assert found.values[place] == pytest.approx(noisy.R_D, rel=1e-12)
+    assert found.other[place] == pytest.approx(noisy.R_N, rel=1e-6)
+    for k in (place - 2, place + 2):
+        held = fit_repetition(
+            rows.params, rows.tokens, rows.unique_tokens, np.exp(rows.log_loss), law=BASE,
+            hold={"R_D": float(found.values[k])},
+        )  # fmt: skip
+        assert found.objective[k] == pytest.approx(held.objective, rel=1e-7)
+        assert found.other[k] == pytest.approx(held.R_N, rel=1e-3)
+    # One deviance for one objective, at each value of it
+    scale = (found.deviance[0] - found.deviance[place]) / (found.objective[0] - noisy.objective)
+    assert found.deviance == pytest.approx(scale * np.maximum(found.objective - noisy.objective, 0.0), rel=1e-9)
+    # chi-squared of one degree of freedom: 3.8415 at 95%, .4549 at a half
+    assert found.limit == pytest.approx(3.841459, abs=1e-6)
+    half = trace_ridge(noisy, "R_D", level=0.5, points=17)
+    assert half.limit == pytest.approx(0.454936, abs=1e-6)
+    assert found.low < half.low < noisy.R_D < half.high < found.high
+    assert found.to_dict() == {
+        "parameter": "R_D",
+        "level": 0.95,
+        "interval": [found.low, found.high],
+        "values": found.values.tolist(),
+        "other": found.other.tolist(),
+        "objective": found.objective.tolist(),
+        "deviance": found.deviance.tolist(),
+    }
+    assert found.other_at(float(found.values[3])) == pytest.approx(found.other[3], rel=1e-12)
+    between = math.sqrt(float(found.values[3] * found.values[4]))
+    assert found.other_at(between) == pytest.approx(math.sqrt(found.other[3] * found.other[4]), rel=1e-9)
+    assert trace_ridge(noisy, points=9).parameter == "R_N"
+
+
+def test_where_a_deviance_crosses_its_limit():
+    logs = np.array([0.0, 1.0, 3.0, 4.0])
+    # Roots of 0, 1, 3: 2 lies half way from 1 to 3.
+    assert ridges_of._crossing(logs, np.array([0.0, 1.0, 9.0, 100.0]), 4.0) == pytest.approx(2.0)
+    assert ridges_of._crossing(logs, np.array([0.0, 9.0, 16.0, 25.0]), 4.0) == pytest.approx(2.0 / 3.0)
+    assert ridges_of._crossing(logs, np.array([0.0, 1.0, 2.0, 4.0]), 4.0) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"parameter": "R_E"}, "no constant named 'R_E'"),
+        ({"level": 0.0}, "level 0 is not between 0 and 1"),
+        ({"level": 1.0}, "level 1 is not between 0 and 1"),
+        ({"points": 8}, "8 points: give at least 9"),
+    ],
+)
+def test_a_ridge_that_nobody_can_trace(noisy, asked, message):
+    with pytest.raises(InputError, match=message):
+        trace_ridge(noisy, **asked)
+    with pytest.raises(InputError, match="R_D was held in this fit, so that it has no profile; fit again without"):
+        trace_ridge(replace(noisy, held={"R_D": 4.0}), "R_D")
+
+
+# Resampled runs
+
+
+def test_refits_are_those_of_runs_drawn_with_replacement(noisy, monkeypatch):
+    drawn = bootstrap_repetition(noisy, samples=6, seed=4)
+    assert (drawn.samples.shape, drawn.held, drawn.seed, drawn.level) == ((6, 2), (), 4, 0.95)
+    times = np.random.default_rng(4).multinomial(30, np.full(30, 1 / 30), size=6)
+    rows = noisy.rows
+    for place in (0, 5):
+        again = np.repeat(np.arange(30), times[place])
+        fit = fit_repetition(
+            rows.params[again], rows.tokens[again], rows.unique_tokens[again], np.exp(rows.log_loss[again]), law=BASE
+        )
+        assert np.exp(drawn.samples[place]) == pytest.approx([fit.R_D, fit.R_N], rel=1e-3)
+    # Drawn two at a time they are the same.
+    monkeypatch.setattr(ridges_of, "_AT_ONCE", 30 * 3 * 2)
+    apart = bootstrap_repetition(noisy, samples=6, seed=4)
+    assert apart.samples == pytest.approx(drawn.samples, rel=1e-9)
+    assert apart.unconverged == drawn.unconverged
+    assert len(bootstrap_repetition(noisy, samples=2).samples) == 2
+    for samples in (1, 0):
+        with pytest.raises(InputError, match=f"^{samples} samples make no interval; ask for 2 at least$"):
+            bootstrap_repetition(noisy, samples=samples)
+    with pytest.raises(InputError, match="level 1 is not between 0 and 1"):
+        bootstrap_repetition(noisy, samples=2, level=1.0)
+
+
+def test_resampled_constants_as_json():
+    logs = np.linspace(0.0, 1.0, 101)
+    # The last five have no end: 10,000, and one just below it.
+    endless = np.where(np.arange(101) > 95, math.log(1e4), logs)
+    endless[95] = math.log(1e4 / 1.002)
+    drawn = RepetitionBootstrap(samples=np.column_stack([logs, endless]), held=(), unconverged=3, seed=9, level=0.9)
+    assert drawn.interval("R_D") == pytest.approx((math.exp(0.05), math.exp(0.95)), rel=1e-3)
+    assert drawn.interval("R_D") == pytest.approx(tuple(np.percentile(np.exp(logs), [5, 95])), rel=1e-12)
+    assert (drawn.at_bound("R_D"), drawn.at_bound("R_N")) == (0.0, 5 / 101)
+    assert drawn.to_dict() == {
+        "samples": 101,
+        "unconverged": 3,
+        "seed": 9,
+        "level": 0.9,
+        "intervals": {name: list(drawn.interval(name)) for name in ("R_D", "R_N")},
+        "without_end": {"R_D": 0.0, "R_N": 5 / 101},
+        "covariance": {"of": ["ln_R_D", "ln_R_N"], "values": [pytest.approx(row) for row in np.cov(logs, endless)]},
+    }
+    assert list(replace(drawn, held=("R_N",)).to_dict()["intervals"]) == ["R_D"]
+
+
+# Findings at their edges
+
+
+def found(fit, check, **more):
+    return next(each for each in diagnose_repetition(fit, **more).findings if each.check == check)
+
+
+def span(parameter, low, high):
+    none = np.ones(1)
+    return Ridge(
+        parameter=parameter, values=none, other=none, objective=none, deviance=none, low=low, high=high, level=0.95
+    )
+
+
+@pytest.mark.parametrize(
+    ("correlation", "ridges", "word"),
+    [
+        (0.9499, (), "good"),
+        (-0.9499, (), "good"),
+        (0.95, (), "usable"),
+        (-0.95, (), "usable"),
+        (None, (), "do not use"),
+        (-0.99, ((1.0, 9.0), (1.0, 9.0)), "usable"),
+        (-0.99, ((1.0, None), (1.0, 9.0)), "usable"),
+        (-0.99, ((1.0, None), (None, 9.0)), "do not use"),
+    ],
+)
+def test_the_ridge_is_judged_by_its_correlation_and_its_ends(noisy, correlation, ridges, word):
+    traced = tuple(span(name, *ends) for name, ends in zip(("R_D", "R_N"), ridges, strict=False))
+    one = found(replace(noisy, correlation=correlation), "ridge", ridges=traced)
+    assert one.word == word
+    assert one.figures == {
+        "correlation": correlation,
+        "intervals": {name: list(ends) for name, ends in zip(("R_D", "R_N"), ridges, strict=False)},
+    }
+    if word == "good":
+        assert one.sentence == f"The runs tell R_D from R_N (correlation {correlation:.2f})."
+
+
+def test_the_ridge_in_words(noisy):
+    one = found(replace(noisy, correlation=-0.987), "ridge", ridges=(span("R_D", 2.04, None), span("R_N", None, 7.0)))
+    assert one.sentence == (
+        "Ridge: R_D and R_N trade off (correlation -0.987); R_D from 2.0 up and R_N up to 7.0 fit almost alike. Hold "
+        "one of them (--hold R_N=5.31), or add runs of other ratios."
+    )
+    both = found(replace(noisy, correlation=None), "ridge", ridges=(span("R_D", 2.0, 30.0), span("R_N", None, None)))
+    assert "(correlation complete); R_D from 2.0 to 30 and all R_N fit almost alike" in both.sentence
+    held = found(replace(noisy, held={"R_D": 12.0}), "ridge")
+    assert (held.word, held.figures) == ("usable", {"held": {"R_D": 12.0}})
+    assert held.sentence == "R_D is held at 12.0: R_N is what these runs say if that is right."
+    assert found(replace(noisy, held={"R_N": 5.0}), "ridge").sentence.startswith("R_N is held at 5.00: R_D is what")
+
+
+@pytest.mark.parametrize(("times", "told"), [(1.99, True), (2.01, False)])
+def test_runs_of_one_ratio_are_told(noisy, times, told):
+    rows = noisy.rows
+    ratios = np.linspace(20.0, 20.0 * times, 30)
+    one = found(replace(noisy, correlation=0.99, rows=replace(rows, tokens=ratios * rows.params)), "ridge")
+    assert (f"since every run has about {20.0 * (1 + times) / 2:.0f} tokens per parameter" in one.sentence) == told
+
+
+@pytest.mark.parametrize(
+    ("objective", "word"), [(7.0, "good"), (7.001, "usable"), (9.799, "usable"), (9.801, "do not use")]
+)
+def test_what_decay_explains(noisy, objective, word):
+    one = found(replace(noisy, objective=objective, as_new=10.0), "explained")
+    assert one.word == word
+    assert one.figures == {"share": pytest.approx(1.0 - objective / 10.0, abs=1e-12), "scatter": noisy.scatter}
+    nothing = found(replace(noisy, objective=0.0, as_new=0.0), "explained")
+    assert (nothing.word, nothing.figures["share"]) == ("do not use", 0.0)
+    worse = found(replace(noisy, objective=2.0, as_new=1.0), "explained")
+    assert worse.figures["share"] == -1.0
+    assert worse.sentence.startswith("Decay takes away 0% of the misfit")
+
+
+@pytest.mark.parametrize(
+    ("error", "word"), [(0.0149, "good"), (0.0151, "usable"), (0.0499, "usable"), (0.0501, "do not use")]
+)
+def test_the_base_law_on_runs_of_one_epoch(noisy, error, word):
+    rows = noisy.rows
+    # Two runs are of one epoch, one of a hair more than counts; the law is above one of the two and below the other.
+    epochs = np.full(30, 4.0)
+    epochs[:3] = 1.0, 1.0099, 1.0101
+    residuals = np.full(30, 1.0)
+    residuals[:2] = math.log(1.0 + error), math.log(1.0 - error)
+    fit = replace(noisy, rows=replace(rows, unique_tokens=rows.tokens / epochs), residuals=residuals)
+    one = found(fit, "base law")
+    assert one.word == word
+    assert one.figures == {"mean_error": pytest.approx(error, rel=1e-12), "E": fit.E}
+    assert one.sentence == (
+        f"E is fitted: {fit.E['']:.3f} (it is 1.869 in muennighoff-2023). The base law misses the 2 runs of one epoch "
+        f"by {100 * error:.2f}% on average."
+    )
+    alone = replace(fit, rows=replace(rows, unique_tokens=rows.tokens / np.r_[1.0, np.full(29, 4.0)]), E_fitted=False)
+    assert found(alone, "base law").sentence.startswith("The base law misses the 1 run of one epoch by ")
+    none = found(replace(fit, rows=replace(rows, unique_tokens=rows.tokens / 4.0), E={"a": 2.0, "b": 3.0}), "base law")
+    assert none.word == "usable"
+    assert none.sentence == (
+        "E is fitted: 2.000 for a, 3.000 for b (it is 1.869 in muennighoff-2023). No run of one epoch says whether the "
+        "base law muennighoff-2023 is that of these data."
+    )
+
+
+@pytest.mark.parametrize(("most", "word"), [(4.0, "good"), (3.9, "usable")])
+def test_how_far_the_runs_reach(noisy, most, word):
+    rows = noisy.rows
+    epochs = np.linspace(1.0, most, 30)
+    one = found(
+        replace(noisy, rows=replace(rows, tokens=epochs, unique_tokens=np.ones(30), params=2.5 * rows.unique_params)),
+        "reach",
+    )
+    assert one.word == word
+    assert one.figures == {"epochs": most, "size": pytest.approx(2.5)}
+    assert one.sentence.startswith(f"Runs reach {most:g} epochs, and 2.50x the parameters that are optimal for")
+
+
+@pytest.mark.parametrize(("count", "word"), [(19, "usable"), (20, "good")])
+def test_fewer_than_twenty_runs(noisy, count, word):
+    cut = {
+        name: getattr(noisy.rows, name)[:count]
+        for name in ("params", "unique_params", "tokens", "unique_tokens", "log_loss", "data")
+    }
+    one = found(replace(noisy, rows=replace(noisy.rows, **cut), residuals=noisy.residuals[:count]), "runs")
+    assert one.word == word
+    few = "; with fewer than 20 intervals are themselves uncertain" if word == "usable" else ""
+    assert one.sentence == f"{count} runs for 3 parameters{few}."
+
+
+@pytest.mark.parametrize(("reached", "word"), [(18, "good"), (17, "usable")])
+def test_how_many_starts_end_at_the_best(noisy, reached, word):
+    one = found(replace(noisy, starts=36, reached_best=reached), "starts")
+    assert (one.word, one.sentence) == (word, f"{reached} of 36 starts reach the best minimum.")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "beyond", "word"), [(3.99, 0, "good"), (4.01, 0, "usable"), (3.99, 2, "good"), (3.99, 3, "usable")]
+)
+def test_intervals_that_are_wide_or_have_no_end(noisy, ratio, beyond, word):
+    # 100 refits: the outer ones of R_D are where its ends are, and some have none.
+    logs = np.full(100, math.log(2.0))
+    logs[50:] = math.log(2.0 * ratio)
+    logs[100 - beyond :] = math.log(1e4)
+    drawn = RepetitionBootstrap(
+        samples=np.column_stack([logs, np.full(100, 1.0)]), held=(), unconverged=0, seed=0, level=0.9
+    )
+    one = found(noisy, "intervals", bootstrap=drawn)
+    assert one.word == word
+    assert one.figures["R_N"] == pytest.approx([math.e, math.e])
+    assert one.figures["R_D"] == pytest.approx([2.0, 2.0 * ratio])
+    if beyond == 3:
+        assert "R_D from 2.00 up, without an end in 3% of them and R_N between" in one.sentence
+    else:
+        assert one.sentence.startswith(f"Resampled runs put R_D between 2.00 and {2.0 * ratio:.2f} and R_N between")
+    held = found(replace(noisy, held={"R_D": 3.0}), "intervals", bootstrap=replace(drawn, held=("R_D",)))
+    assert list(held.figures) == ["R_N"]
+
+
+# Files, edge by edge
+
+
+def curve(losses, *, tokens=8e9, epochs=2.0, **more):
+    return [
+        {"params": 1e8, "unique_tokens": tokens / epochs, "epochs": epochs, "tokens": tokens * (k + 1) / len(losses),
+         "loss": loss} | more
+        for k, loss in enumerate(losses)
+    ]  # fmt: skip
+
+
+def others(count=4):
+    """Runs that nobody objects to."""
+    return [
+        row for k in range(count) for row in curve([4.5 - 0.1 * k, 4.25 - 0.1 * k, 4.0 - 0.1 * k], tokens=(k + 3) * 1e9)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "aside"),
+    [
+        # 3% over the lowest is a rise only beyond it, and only of curves of five points.
+        ([5.0, 4.5, 4.2, 4.0, 4.12], False),
+        ([5.0, 4.5, 4.2, 4.0, 4.1204], True),
+        ([5.0, 4.5, 4.0, 4.3], False),
+    ],
+)
+def test_curves_that_rise_again(tmp_path, losses, aside):
+    read = read_repeated_runs(write(tmp_path / "runs.csv", others() + curve(losses)))
+    assert (len(read), len(read.runs.set_aside)) == ((4, 1) if aside else (5, 0))
+    if aside:
+        (one,) = read.runs.set_aside
+        assert (one.row, one.reason) == (18, "the loss rises again, 2 epochs")
+        assert one.detail == (
+            "100M params: 4.120 at the end, 3% over 4.000 at 6.40B tokens; the law knows no overfitting"
+        )
+    assert read.runs.notes[-1] == (
+        f"{12 + len(losses)} rows are the curves of 5 runs; the last row of each is its final loss"
+    )
+
+
+def test_four_runs_are_enough_and_three_are_not(tmp_path):
+    assert len(read_repeated_runs(write(tmp_path / "runs.csv", others(4)))) == 4
+    twin = [row | {"epochs": 4.0, "unique_tokens": row["unique_tokens"] / 2} for row in others(1)]
+    with pytest.raises(SpreadsheetError) as caught:
+        read_repeated_runs(write(tmp_path / "runs.csv", others(3) + twin))
+    assert str(caught.value).endswith(
+        "runs.csv: 3 usable runs, at least 4 are needed: same losses as another run under other epochs: row 13"
+    )
+    with pytest.raises(SpreadsheetError, match=r"3 usable runs, at least 4 are needed$"):
+        read_repeated_runs(write(tmp_path / "runs.csv", others(3)))
+
+
+def test_a_summary_as_json(tmp_path):
+    rows = others(5)
+    rows += [row | {"epochs": 4.0, "unique_tokens": row["unique_tokens"] / 2} for row in others(1)]
+    data = ["c4", "oscar"]
+    read = read_repeated_runs(
+        write(tmp_path / "runs.csv", [row | {"data": data[row["unique_tokens"] > 2.2e9]} for row in rows])
+    )
+    record = read.to_dict()
+    assert record["epochs"] == [2.0, 2.0]
+    assert record["unique_tokens"] == [1.5e9, 3.5e9]
+    assert record["data_sets"] == ["c4", "oscar"]
+    assert read.data.tolist() == ["c4", "c4", "oscar", "oscar", "oscar"]
+    (detail,) = record["details"]
+    assert detail["row"] == 19
+    assert detail["detail"].startswith("100M params, 4 epochs: every loss is that of the run of 2 epochs which ends in")
+    few = read.take(read.runs.tokens > 4e9, "small")
+    assert few.unique_tokens.tolist() == read.unique_tokens[read.runs.tokens > 4e9].tolist()
+    assert few.data.tolist() == read.data[read.runs.tokens > 4e9].tolist()
+    assert few.epochs.tolist() == [2.0] * len(few)
+
+
+def test_bits_ratios_and_compute_stand_for_losses_and_tokens(tmp_path):
+    rows = simulated(8)
+    whole = read_repeated_runs(write(tmp_path / "plain.csv", rows))
+    changed = [
+        {"params": row["params"], "tokens per parameter": row["tokens"] / row["params"],
+         "epochs": row["tokens"] / row["unique_tokens"], "loss": row["loss"] / math.log(2.0)} for row in rows
+    ]  # fmt: skip
+    ratio = read_repeated_runs(write(tmp_path / "ratio.csv", changed), loss_unit="bits")
+    compute = read_repeated_runs(
+        write(
+            tmp_path / "flops.csv",
+            [{"params": row["params"], "flops": 6 * row["params"] * row["tokens"],
+              "unique_tokens": row["unique_tokens"], "loss": row["loss"]} for row in rows],
+        )
+    )  # fmt: skip
+    for read in (ratio, compute):
+        np.testing.assert_allclose(read.runs.tokens, whole.runs.tokens, rtol=1e-12)
+        np.testing.assert_allclose(read.runs.loss, whole.runs.loss, rtol=1e-12)
+        np.testing.assert_allclose(read.unique_tokens, whole.unique_tokens, rtol=1e-12)
+    assert ratio.runs.conventions["loss_unit"] == "bits"
+    assert compute.runs.conventions["tokens"] == "C/(6N)"
+    assert ratio.runs.conventions["tokens"].startswith("N times column 'tokens per parameter'")
+
+
+def test_flops_that_contradict_the_tokens_are_told(tmp_path):
+    rows = simulated(8)
+    told = read_repeated_runs(
+        write(tmp_path / "runs.csv", [row | {"flops": 60 * row["params"] * row["tokens"]} for row in rows])
+    )
+    (note,) = (each for each in told.runs.notes if each.startswith("flops: column 'flops' "))
+    assert note.endswith(", so 6ND is used")
+    right = read_repeated_runs(
+        write(tmp_path / "right.csv", [row | {"flops": 6 * row["params"] * row["tokens"]} for row in rows])
+    )
+    assert not [each for each in right.runs.notes if each.startswith("flops: column")]

@@ -178,3 +178,59 @@ def test_no_law_depends_on_its_neighbours(found: list[LossLaw]) -> None:
             part = solve(batch.take(slice(k, k + 1)), loss[k : k + 1])
             assert part.params[0] == whole.params[k]
             assert part.tokens[0] == whole.tokens[k]
+
+
+# The edges of what is a batch
+
+ONES = {"E": np.zeros(2), "A": np.ones(2), "alpha": np.ones(2), "B": np.ones(2), "beta": np.ones(2)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "lines"),
+    [
+        ({"A": np.ones(1)}, ["law custom: A has shape (1,), E has (2,)"]),
+        ({"A": np.ones(3)}, ["law custom: A has shape (3,), E has (2,)"]),
+        ({"alpha": 1.0}, ["law custom: alpha has shape (), E has (2,)"]),
+        ({"power": np.ones(1)}, ["law custom: power has shape (1,), E has (2,)"]),
+        ({"power": np.ones(3)}, ["law custom: power has shape (3,), E has (2,)"]),
+        ({"power": 0.0}, ["law custom: power must be > 0, not 0.0"]),
+        ({"E": np.array([0.0, -1.0])}, ["law custom: E must be >= 0, not -1.0"]),
+        ({"B": np.array([1.0, np.inf])}, ["law custom: B must be > 0, not inf"]),
+        # The first of several bad values, and every bad constant.
+        ({"A": np.array([0.0, -2.0])}, ["law custom: A must be > 0, not 0.0"]),
+        (
+            {"A": np.ones(3), "beta": np.array([1.0, -3.0])},
+            ["law custom: A has shape (3,), E has (2,)", "law custom: beta must be > 0, not -3.0"],
+        ),
+        ({key: np.ones(0) for key in ONES}, ["law custom: a batch needs at least one law"]),
+        (dict.fromkeys(ONES, 1.0), ["law custom: a batch needs at least one law"]),
+    ],
+)
+def test_every_mistake_of_a_batch_is_named(changed: dict[str, object], lines: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        LawBatch(**(ONES | changed))  # type: ignore[arg-type]
+    assert str(caught.value).splitlines() == lines
+
+
+def test_a_floor_of_zero_and_one_power_for_all_are_a_batch() -> None:
+    batch = LawBatch(**ONES)  # type: ignore[arg-type]
+    assert batch.E.tolist() == [0.0, 0.0]
+    assert batch.power == 1.0
+    assert np.ndim(batch.power) == 0
+    assert batch.to_dict() == {
+        "name": "custom",
+        "form": "chinchilla",
+        "E": [0.0, 0.0],
+        **{key: [1.0, 1.0] for key in ("A", "alpha", "B", "beta")},
+    }
+
+
+def test_a_batch_keeps_what_its_laws_have_in_common() -> None:
+    batch = LawBatch.of([KAPLAN, KAPLAN])
+    assert (batch.name, batch.counts, batch.power) == ("batch", "non-embedding", 0.103)
+    assert np.ndim(batch.power) == 0
+    assert batch.row(1) == LossLaw(
+        E=0.0, A=KAPLAN.A, alpha=KAPLAN.alpha, B=1.8e13, beta=1.0, power=0.103, counts="non-embedding", name="batch"
+    )
+    with pytest.raises(InputError, match="law sardana-2024 counts total parameters and law kaplan-2020 counts non-em"):
+        LawBatch.of([SARDANA, KAPLAN])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from beyond_chinchilla.correlation import is_possible
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws import catalogue, suites
-from beyond_chinchilla.laws.downstream import DownstreamMap
+from beyond_chinchilla.laws.downstream import MOST_LOSS, DownstreamMap
 from beyond_chinchilla.laws.loss_law import LossLaw
 
 REFERENCES = Path(__file__).parents[1] / "references"
@@ -206,3 +206,100 @@ def test_constants_that_make_no_map_are_refused_together() -> None:
         "suite ours: gamma must be > 0, not nan",
         "suite ours: residual must be >= 0, not -0.1",
     ]
+
+
+# Edges
+
+
+def test_the_first_bad_value_of_many_maps_is_named() -> None:
+    with pytest.raises(InputError, match=r"^suite custom: k must be > 0, not 0$"):
+        DownstreamMap(epsilon=np.full(3, 0.85), k=np.array([2.0, 0.0, -1.0]), gamma=np.ones(3))
+    with pytest.raises(InputError, match=r"^suite custom: gamma must be > 0, not inf$"):
+        DownstreamMap(epsilon=0.85, k=2.0, gamma=np.inf)
+    with pytest.raises(InputError, match=r"^suite custom: residual must be >= 0, not inf$"):
+        DownstreamMap(epsilon=0.85, k=2.0, gamma=1.0, residual=np.inf)
+    assert DownstreamMap(epsilon=0.85, k=2.0, gamma=1.0, residual=0.0).residual == 0.0
+
+
+@pytest.mark.parametrize(
+    ("error", "as_score", "said"),
+    [
+        (
+            0.9,
+            False,
+            "error 90% on custom is at or above 90%, what a model that knows nothing has; state one of 40% to 90%",
+        ),
+        (
+            0.9,
+            True,
+            "score 10% on custom is at or below 10%, what a model that knows nothing has; state one of 10% to 60%",
+        ),
+        (
+            0.4,
+            False,
+            (
+                "error 40% on custom is beyond the map's ceiling under law custom: at its irreducible loss E = 0 "
+                "the error is 40%; state one of 40% to 90%, or another law"
+            ),
+        ),
+        (
+            0.4,
+            True,
+            (
+                "score 60% on custom is beyond the map's ceiling under law custom: at its irreducible loss E = 0 "
+                "the score is 60%; state one of 10% to 60%, or another law"
+            ),
+        ),
+    ],
+)
+def test_both_ends_of_what_can_be_asked_are_refused(error: float, as_score: bool, said: str) -> None:
+    # At loss 0 the error is .9 - .5, to the last bit.
+    found, law = DownstreamMap(epsilon=0.9, k=0.5, gamma=0.8), LossLaw(E=0.0, A=4.0, alpha=0.3, B=4.0, beta=0.3)
+    with pytest.raises(InputError) as caught:
+        found.check_error(error, law, as_score=as_score)
+    assert str(caught.value) == said
+    for inside in (np.nextafter(0.9, 0.0), np.nextafter(0.4, 1.0) + 1e-15):
+        found.check_error(float(inside), law, as_score=as_score)
+
+
+def test_a_fiftieth_beyond_the_losses_seen_is_no_departure() -> None:
+    found = DownstreamMap(epsilon=0.9, k=0.5, gamma=0.8, losses=(2.0, 4.0), name="ours")
+    low, high = 2.0 * (1.0 - 0.02), 4.0 * (1.0 + 0.02)
+    assert found.departures(low) == found.departures(high) == []
+    assert found.departures(np.nextafter(low, 0.0)) == [
+        "loss 1.96 is 0.04 nats below the lowest that ours has seen (2)"
+    ]
+    assert found.departures(np.nextafter(high, 9.0)) == [
+        "loss 4.08 is 0.08 nats above the highest that ours has seen (4)"
+    ]
+
+
+def test_a_map_as_json() -> None:
+    bare = DownstreamMap(epsilon=0.9, k=0.5, gamma=0.8)
+    texts = {"suite": "", "data": "", "law": "", "source": "", "note": ""}
+    constants = {"name": "custom", "epsilon": 0.9, "k": 0.5, "gamma": 0.8}
+    assert bare.to_dict() == constants | {"residual": 0.0, "covariance": None, "losses": None} | texts
+    full = DownstreamMap(
+        epsilon=0.9, k=0.5, gamma=0.8, residual=0.01, losses=(2.0, 4.0), suite="tasks",
+        covariance=((1.0, 0.0, 0.0), (0.0, 2.0, 0.0), (0.0, 0.0, 3.0)),
+    )  # fmt: skip
+    assert full.to_dict() == constants | texts | {
+        "suite": "tasks",
+        "residual": 0.01,
+        "covariance": [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]],
+        "losses": [2.0, 4.0],
+    }
+    assert (bare.title, full.title) == ("custom", "tasks")
+    assert isinstance(full.take(()).epsilon, float)
+
+
+def test_no_vocabulary_has_so_many_tokens() -> None:
+    # e^20: 485 million tokens
+    assert round(np.exp(MOST_LOSS) / 1e6) == 485
+
+
+def test_maps_of_other_suites_read_the_same_losses() -> None:
+    own = DownstreamMap(epsilon=0.9, k=0.5, gamma=0.8)
+    assert suites.maps_beside(own) == []
+    for one, other in (("gadre-17-refinedweb", "gadre-46-refinedweb"), ("gadre-46-c4", "gadre-17-c4")):
+        assert [each.name for each in suites.maps_beside(suites.published_map(one))] == [other]

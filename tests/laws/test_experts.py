@@ -13,7 +13,7 @@ from strategies import log_floats
 
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.catalogue import law
-from beyond_chinchilla.laws.experts import ExpertLaws, expert_laws, experts_law, names
+from beyond_chinchilla.laws.experts import ExpertLaws, Experts, expert_laws, experts_law, names
 
 LAWS = expert_laws("ludziejewski-2025")
 COUNTS = (1, 2, 4, 8, 16, 32)
@@ -202,3 +202,46 @@ def test_measured_mixtures_lose_less_with_more_experts(bc_data: Any) -> None:
     # A doubling may be within the noise of one run; four times the experts never are.
     for few, many in ((1, 4), (2, 8), (4, 16), (8, 32)):
         assert (table[many] < table[few]).all()
+
+
+# One number of experts
+
+
+def test_a_number_of_experts_and_its_figures() -> None:
+    eight = Experts(laws=LAWS, count=8)
+    # (4 + 9 x 8) / 13
+    assert eight.total_per_active == pytest.approx(76 / 13, rel=1e-15)
+    assert eight.figures(2e9) == {
+        "experts": 8.0,
+        "active_params": 2e9,
+        "total_params": pytest.approx(2e9 * 76 / 13, rel=1e-15),
+    }
+    assert eight.departures(3.8e9) == LAWS.departures(8, 3.8e9) != []
+    assert (eight.law.name, eight.law.source, eight.law.note, eight.law.fitted) == (
+        "ludziejewski-2025, 8 experts", LAWS.source, LAWS.note, LAWS.fitted,
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        Experts(laws=LAWS, count=33)
+    assert str(caught.value) == (
+        "experts: 33 is no whole number from 1 to 32, the range of law ludziejewski-2025; it has constants for "
+        "1, 2, 4, 8, 16, 32 and goes between them by its joint form"
+    )
+
+
+def test_a_tenth_beyond_the_largest_total_is_no_departure() -> None:
+    edge = 1.1 * LAWS.most_total
+    assert LAWS.most_total == 5e9
+    assert LAWS.departures(1, edge) == []
+    assert LAWS.departures(1, np.nextafter(edge, math.inf)) == ["5.50B params in all are 1.10x the most fitted (5.00B)"]
+
+
+@pytest.mark.parametrize(("flops", "most_total"), [(1e21, 40e9), (1e21, 1e9), (1e24, 40e9), (1e19, 1e12)])
+def test_the_best_number_of_experts_by_hand(flops: float, most_total: float) -> None:
+    found = []
+    for count, (m, mu, n, nu) in LAWS.by_count.items():
+        # Least m N^mu + n (C/6N)^nu in closed form, and no larger than memory holds.
+        best = ((mu * m) / (nu * n) * (flops / 6) ** -nu) ** (-1 / (mu + nu))
+        N = min(best, most_total * 13 / (4 + 9 * count))
+        found.append((LAWS.c + m * N**mu + n * (flops / (6 * N)) ** nu, count, N))
+    loss, count, N = min(found)
+    assert LAWS.best_count(flops, most_total) == (count, pytest.approx(N, rel=1e-9), pytest.approx(loss, rel=1e-12))

@@ -323,3 +323,68 @@ def test_a_law_as_json() -> None:
     assert LossLaw(**GOOD, name="mine").to_dict() == {"name": "mine", "form": "chinchilla", **GOOD}
     kaplan = published("kaplan-2020").to_dict()
     assert (kaplan["form"], kaplan["power"], kaplan["counts"]) == ("kaplan", 0.103, "non-embedding")
+
+
+# Edges
+
+
+def test_a_tenth_over_the_edge_to_the_last_bit() -> None:
+    seen = FittedRange(params=(1e8, 1e10))
+    for edge, beyond, said in (
+        (1.1 * 1e10, math.inf, "11.0B params is 1.10x the largest fitted (10.0B)"),
+        (1e8 / 1.1, 0.0, "90.9M params is 0.909x the smallest fitted (100M)"),
+    ):
+        assert seen.departures(edge, 1.0) == []
+        assert seen.departures(float(np.nextafter(edge, beyond)), 1.0) == [said]
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "size", "exponent", "term"),
+    [
+        # size^-exponent is below what a double holds, subnormal with few digits, and above
+        (1e300, 1e200, 2.0, 1e-100),
+        (1e300, 1e160, 2.0, 1e-20),
+        (1e-300, 1e-200, 2.0, 1e100),
+    ],
+)
+def test_a_term_whose_power_leaves_the_range_of_a_double(
+    coefficient: float, size: float, exponent: float, term: float
+) -> None:
+    law = LossLaw(E=0.0, A=coefficient, alpha=exponent, B=coefficient, beta=exponent)
+    assert float(law.loss(size, math.inf)) == pytest.approx(term, rel=1e-12)
+    assert float(law.loss(math.inf, size)) == pytest.approx(term, rel=1e-12)
+    assert law.loss([size, 1.0], math.inf).tolist() == pytest.approx([term, coefficient], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "loss", "size"),
+    [(1e300, 1e-100, 1e40), (1e-300, 1e20, 1e-32), (1e-300, 1e100, 1e-40)],
+)
+def test_a_size_whose_quotient_leaves_the_range_of_a_double(coefficient: float, loss: float, size: float) -> None:
+    law = LossLaw(E=0.0, A=coefficient, alpha=10.0, B=coefficient, beta=10.0)
+    assert float(law.tokens_for(math.inf, loss)) == pytest.approx(size, rel=1e-12)
+    assert float(law.params_for(math.inf, loss)) == pytest.approx(size, rel=1e-12)
+    assert law.tokens_for(math.inf, [loss, coefficient]).tolist() == pytest.approx([size, 1.0], rel=1e-12)
+
+
+def test_a_size_below_zero_has_no_loss() -> None:
+    law = LossLaw(E=1.0, A=1.0, alpha=2.0, B=1.0, beta=2.0)
+    assert np.isnan(law.loss([-2.0, 2.0], [2.0, -2.0])).all()
+    assert np.isinf(law.loss(0.0, 2.0))
+    assert float(law.loss(2.0, 2.0)) == 1.5
+
+
+def test_what_a_law_is_where_nothing_is_said() -> None:
+    plain = LossLaw(**GOOD)
+    assert (plain.power, plain.counts, plain.name, plain.source, plain.note) == (1.0, "total", "custom", "", "")
+    assert plain.fitted == FittedRange(params=None, tokens=None, tokens_per_param=None, flops=None)
+    assert plain.standard_errors == {}
+    assert plain.form == "chinchilla"
+
+
+def test_embeddings_by_hand() -> None:
+    # Pearce & Song 2024: 1e9 + 47491 x 1e3
+    kaplan = LossLaw(**GOOD, counts="non-embedding")
+    assert float(kaplan.total_params(1e9)) == pytest.approx(1.047491e9, rel=1e-15)
+    assert float(kaplan.counted_params(1.047491e9)) == pytest.approx(1e9, rel=1e-12)
+    assert float(LossLaw(**GOOD).counted_params(7.0)) == 7.0

@@ -314,3 +314,64 @@ def test_a_law_of_another_form_takes_no_precision() -> None:
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(InputError, match=r"no law of precision named 'kumar2024'; did you mean 'kumar-2024'\?"):
         precision("kumar2024")
+
+
+# Edges
+
+BOUNDS = {
+    "C_T": (1e-9, 1e9), "gamma_D": (1e-3, 5.0), "gamma_N": (1e-3, 5.0), "gamma_post": (0.05, 1e3),
+    "gamma_w": (0.05, 1e3), "gamma_i": (0.05, 1e3), "gamma_kv": (0.05, 1e3), "C_w": (1e-3, 1e3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", BOUNDS)
+def test_each_constant_may_be_at_its_bounds_and_no_further(key: str) -> None:
+    low, high = BOUNDS[key]
+    for edge, beyond in ((low, 0.0), (high, math.inf)):
+        assert getattr(replace(KUMAR, **{key: edge}), key) == edge
+        with pytest.raises(InputError, match=f"^quantisation kumar-2024: {key} must be {low:g} to "):
+            replace(KUMAR, **{key: float(np.nextafter(edge, beyond))})
+
+
+@pytest.mark.parametrize("key", ["coefficient", "gamma_D", "gamma_N", "bits"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
+def test_each_constant_of_a_penalty_is_positive_and_finite(key: str, value: float) -> None:
+    good = {"coefficient": 1e-5, "gamma_D": 0.5, "gamma_N": 0.3, "bits": 4.0}
+    said = f"quantisation custom: {key} must be > 0 and finite, not {value:g}"
+    for bad in (value, np.array([1.0, value])):
+        with pytest.raises(InputError) as caught:
+            Quantisation(**(good | {key: bad}))  # type: ignore[arg-type]
+        assert str(caught.value) == said
+    plain = Quantisation(**good)
+    assert (plain.name, plain.source, plain.fitted_bits) == ("custom", "", None)
+    assert plain.departures(1e12, 1e15) == []
+
+
+def test_bits_at_the_edges() -> None:
+    assert quantised(3.0).departures(100e6, 10e9) == []
+    assert KUMAR.quantised(64.0) is None
+    assert KUMAR.quantised(16.0, weights_bits=32.0) is None
+    assert quantised(15.9, weights_bits=32.0).bits == 15.9
+    # What the runs of a law were trained in needs no constants; a bit less does, and so does less than 16 bits.
+    bare = Precision(C_T=0.06, gamma_D=0.5, gamma_N=0.3, gamma_post=0.6)
+    assert bare.params_share(weights_bits=12, activation_bits=12, kv_bits=12, reference_bits=12) == 1.0
+    assert bare.params_share(weights_bits=32, reference_bits=math.inf) == 1.0
+    for bits, reference in ((11.9, 12.0), (15.9, 16.0), (15.9, math.inf)):
+        with pytest.raises(InputError, match=f"training in {bits:g} bits needs gamma_w"):
+            bare.params_share(weights_bits=bits, reference_bits=reference)
+
+
+def test_the_penalty_by_hand() -> None:
+    # .0598 e^(-4/.5907) x .5^-.3439 (1 - e^(-.7 x 4)): half of the parameters count, and weights of 8 bits lose less
+    hard = replace(KUMAR, C_w=0.7, gamma_w=8.0 / math.log(2.0), gamma_i=1000.0, gamma_kv=1000.0)
+    found = hard.quantised(4.0, weights_bits=8.0, activation_bits=64.0, kv_bits=64.0, reference_bits=math.inf)
+    assert found is not None
+    share = 0.5 * (1 - math.exp(-0.064)) ** 2
+    expected = 0.0598 * math.exp(-4 / 0.5907) * share**-0.3439 * (1 - math.exp(-0.7 * 4))
+    assert found.coefficient == pytest.approx(expected, rel=1e-12)
+    assert (found.gamma_D, found.gamma_N, found.bits) == (0.5068, 0.3439, 4.0)
+    assert (found.name, found.source) == (hard.name, hard.source)
+    assert (found.fitted, found.fitted_bits) == (KUMAR.fitted, (3.0, 16.0))
+    # 1e-5 (4e12)^.5 / (1e8)^.25
+    plain = Quantisation(coefficient=1e-5, gamma_D=0.5, gamma_N=0.25, bits=4.0)
+    assert float(plain.penalty(1e8, 4e12)) == pytest.approx(0.2, rel=1e-14)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from strategies import laws, log_floats, sizes
 from beyond_chinchilla.errors import InputError
 from beyond_chinchilla.laws.catalogue import law as published_law
 from beyond_chinchilla.laws.loss_law import LossLaw
-from beyond_chinchilla.laws.repetition import Repetition, published
+from beyond_chinchilla.laws.repetition import Repetition, published, saturated, saturated_slope, unsaturated
 
 BASE = published_law("muennighoff-2023")
 
@@ -257,3 +258,62 @@ def test_absurd_numbers_of_passes_make_a_law_all_the_same() -> None:
     plain = repeated(1.0).tangent(BASE, 1e12, 1e15)
     assert plain.beta > 0
     assert float(plain.loss(1e12, 1e15)) == pytest.approx(float(repeated(1.0).loss(BASE, 1e12, 1e15)), rel=1e-12)
+
+
+# Edges
+
+
+def test_edges_of_what_was_fitted_and_seen() -> None:
+    seen = Repetition(unique_tokens=1.0, R_D=15.0, R_N=5.0, most_epochs=10.0, rises=40.0)
+    edge = 1.1 * 10.0
+    assert seen.departures(1e9, edge) == []
+    assert seen.departures(1e9, float(np.nextafter(edge, 99.0))) == ["11.0 epochs is 1.10x the most fitted (10.0)"]
+    assert len(seen.departures(1e9, float(np.nextafter(40.0, 0.0)))) == 1
+    assert seen.departures(1e9, 40.0) == [
+        "40.0 epochs is 4.00x the most fitted (10.0)",
+        "40.0 epochs: measured losses rose again within 40, which custom does not say",
+    ]
+    assert Repetition(unique_tokens=1.0, R_D=15.0, R_N=5.0).departures(1e9, 1e9) == []
+
+
+@pytest.mark.parametrize("key", ["unique_tokens", "R_D", "R_N"])
+@pytest.mark.parametrize("value", [0.0, math.inf, math.nan])
+def test_each_number_is_positive_and_finite(key: str, value: float) -> None:
+    good = {"unique_tokens": 1e11, "R_D": 15.0, "R_N": 5.0}
+    with pytest.raises(InputError) as caught:
+        Repetition(**(good | {key: value}))
+    assert str(caught.value) == f"repetition custom: {key} must be > 0 and finite, not {value:g}"
+
+
+@pytest.mark.parametrize(("power", "counts"), [(0.9, "total"), (1.0, "non-embedding")])
+def test_either_departure_from_the_form_is_refused(power: float, counts: Any) -> None:
+    law = LossLaw(E=1.0, A=400.0, alpha=0.3, B=400.0, beta=0.3, power=power, counts=counts)
+    with pytest.raises(InputError, match="law custom: repetition extends"):
+        repeated(1e11).unique_params(law)
+
+
+def test_the_curve_at_its_corners() -> None:
+    # 1 pass is 1, and passes without end are worth 1 + R, which none reaches.
+    assert saturated([0.0, 0.5, 1.0, 2.0], 1.0, 1.0).tolist() == pytest.approx([0.0, 0.5, 1.0, 2.0 - math.exp(-1.0)])
+    assert saturated_slope([0.5, 1.0], 1.0, 1.0).tolist() == [1.0, 1.0]
+    assert float(saturated_slope(2.0, 1.0, 1.0)) == pytest.approx(2.0 * math.exp(-1.0) / (2.0 - math.exp(-1.0)))
+    back = unsaturated([0.5, 1.0, 2.0 - math.exp(-1.0), 2.0, 3.0], 1.0, 1.0)
+    assert back[:3].tolist() == pytest.approx([0.5, 1.0, 2.0], rel=1e-15)
+    assert np.isnan(back[3:]).all()
+
+
+def test_constants_and_figures_as_json() -> None:
+    found = Repetition(unique_tokens=2e10, R_D=15.0, R_N=5.0)
+    assert found.to_dict() == {"name": "custom", "R_D": 15.0, "R_N": 5.0, "unique_tokens": 2e10}
+    assert (found.most_epochs, found.rises, found.base, found.source) == (None, None, "", "")
+    U_N = float(found.unique_params(BASE))
+    # Two passes, and three times U_N.
+    assert found.figures(BASE, 3.0 * U_N, 4e10) == {
+        "unique_tokens": 2e10,
+        "epochs": 2.0,
+        "effective_tokens": pytest.approx(2e10 * (1 + 15 * (1 - math.exp(-1 / 15))), rel=1e-13),
+        "effective_params": pytest.approx(U_N * (1 + 5 * (1 - math.exp(-2 / 5))), rel=1e-13),
+    }
+    own = repeated(1e11)
+    assert (own.most_epochs, own.rises, own.base, own.name) == (500.0, 44.0, "muennighoff-2023", "muennighoff-2023")
+    assert "arXiv" in own.source

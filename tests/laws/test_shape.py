@@ -343,3 +343,90 @@ def test_kaplans_form_takes_no_shape() -> None:
     for refused in (shape.terms, lambda base: shape.held(base, 128), lambda base: shape.loss(base, 1e9, 1e10, 128)):
         with pytest.raises(InputError, match="law kaplan-2020: the shape multiplies"):
             refused(law("kaplan-2020"))
+
+
+# Edges
+
+DECENT = {"epsilon": 1e-3, "gamma": 0.6, "low": 17.5, "high": 384.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"epsilon": math.inf}, "shape: epsilon must be > 0 and finite, not inf"),
+        ({"gamma": 0.0}, "shape: gamma must be > 0 and finite, not 0"),
+        (
+            {"low": math.inf, "high": math.inf},
+            (
+                "shape: an aspect ratio is width over layers, > 0 and finite, not inf to inf; Llama-2-7B has 4096 / 32 "
+                "= 128"
+            ),
+        ),
+        (
+            {"low": -1.0, "high": 0.0},
+            "shape: an aspect ratio is width over layers, > 0 and finite, not -1 to 0; Llama-2-7B has 4096 / 32 = 128",
+        ),
+        (
+            {"epsilon": 1000.0005, "gamma": 1.0, "high": 1000.0},
+            (
+                "shape: epsilon 1000 and gamma 1 multiply the loss by more than a million at an aspect ratio of 1000; "
+                "lower them, or the largest aspect ratio"
+            ),
+        ),
+    ],
+)
+def test_just_outside_of_what_can_be(given: dict[str, float], line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Shape(**(DECENT | given))
+    assert str(caught.value) == line
+
+
+def test_just_inside_of_what_can_be() -> None:
+    assert Shape(**(DECENT | {"epsilon": 1000.0, "gamma": 1.0, "high": 1000.0})).high == 1000.0
+    fixed = Shape(**(DECENT | {"low": 64.0, "high": 64.0}))
+    assert fixed.baseline == 64.0
+    assert (fixed.seen, fixed.flat_below, fixed.reference, fixed.fitted) == (None, None, None, None)
+    assert fixed.departures(1e15, 1e15, 1e15) == []
+
+
+@pytest.mark.parametrize(("reference", "baseline"), [(None, 17.5), (2.0, 17.5), (100.0, 100.0), (999.0, 384.0)])
+def test_the_baseline_is_the_laws_own_shape_as_far_as_allowed(reference: float | None, baseline: float) -> None:
+    assert Shape(**DECENT, reference=reference).baseline == baseline  # type: ignore[arg-type]
+
+
+def test_a_tenth_beyond_the_shapes_seen_is_no_departure() -> None:
+    shape = Shape(**DECENT, seen=(20.0, 200.0), flat_below=60.0, name="ours")  # type: ignore[arg-type]
+    low, high, flat = 20.0 / 1.1, 1.1 * 200.0, 60.0 / 1.1
+    falls = (
+        "below an aspect ratio of 60 shape ours falls on, but the runs behind it were no better; give aspect: {min: 60}"
+    )
+    assert shape.departures(1e9, 1e10, high) == shape.departures(1e9, 1e10, flat) == []
+    assert shape.departures(1e9, 1e10, float(np.nextafter(high, 999.0))) == [
+        "an aspect ratio of 220 is 1.10x the largest fitted (200)"
+    ]
+    assert shape.departures(1e9, 1e10, float(np.nextafter(flat, 0.0))) == [falls]
+    assert shape.departures(1e9, 1e10, low) == [falls]
+    assert shape.departures(1e9, 1e10, float(np.nextafter(low, 0.0))) == [
+        "an aspect ratio of 18.18 is 0.909x the smallest fitted (20)", falls,
+    ]  # fmt: skip
+
+
+def test_figures_stay_within_the_bounds() -> None:
+    shape, base = Shape(**DECENT), law("bian-2025")
+    plain = float(base.loss(7e9, 2e12))
+    added = {aspect: plain * 1e-3 * aspect**0.6 for aspect in (17.5, 384.0)}
+    for asked, kept in ((17.5 * (1 - 1e-15), 17.5), (384.0 * (1 + 1e-15), 384.0)):
+        # 12 layers^3 aspect^2 = N
+        deep = (7e9 / 12 / kept**2) ** (1 / 3)
+        assert shape.figures(base, 7e9, 2e12, asked) == {
+            "aspect": kept,
+            "layers": pytest.approx(deep, rel=1e-13),
+            "width": pytest.approx(kept * deep, rel=1e-13),
+            "shape_loss": pytest.approx(added[kept], rel=1e-10),
+            "loss_for_speed": pytest.approx(added[kept] - added[17.5], rel=1e-10, abs=1e-15),
+        }
+
+
+def test_a_fixed_shape_below_the_range_seen_is_its_own_best() -> None:
+    fixed = Shape(**(DECENT | {"low": 10.0, "high": 10.0}), seen=(20.0, 200.0))  # type: ignore[arg-type]
+    assert fixed.figures(law("bian-2025"), 7e9, 2e12, 10.0)["loss_for_speed"] == 0.0

@@ -176,3 +176,77 @@ def test_the_samples_fall_to_the_size_ratio_as_demand_grows() -> None:
 def test_numbers_that_match_nothing(M: float, D: float, served: float) -> None:
     with pytest.raises(InputError, match="must be > 0 and finite"):
         matched_samples(M, D, served)
+
+
+# Edges
+
+
+def test_what_thinking_is_where_nothing_is_said() -> None:
+    plain = Thinking(G=0.5, g=0.4)
+    assert (plain.variable, plain.low, plain.high, plain.once, plain.seen) == ("samples", 1.0, 1e6, 1.0, None)
+    assert (plain.name, plain.source, plain.kind, plain.baseline) == ("custom", "", "thinking", 1.0)
+    assert Thinking(G=0.5, g=0.4, once=32.0, low=32.0, variable="reasoning_tokens").baseline == 32.0
+    assert Thinking(G=0.5, g=0.4, low=1.0, high=1.0).high == 1.0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"low": np.nextafter(1.0, 0.0)},
+        {"high": math.inf},
+        {"low": 4.0, "high": np.nextafter(4.0, 0.0)},
+        {"once": np.nextafter(1.0, 0.0)},
+        {"once": math.inf},
+        {"once": math.nan},
+    ],
+)
+def test_bounds_that_hold_nothing(given: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"^thinking: .* holds nothing; the least is 1, and the most no less than"):
+        Thinking(G=0.5, g=0.4, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", ["G", "g"])
+@pytest.mark.parametrize("value", [0.0, math.inf, math.nan, -1.0])
+def test_each_constant_is_positive_and_finite(key: str, value: float) -> None:
+    with pytest.raises(InputError) as caught:
+        Thinking(**({"G": 0.5, "g": 0.4} | {key: value}))
+    assert str(caught.value) == f"thinking: {key} must be > 0 and finite, not {value:g}"
+
+
+def test_a_tenth_beyond_the_samples_seen_is_no_departure() -> None:
+    seen = Thinking(G=0.5, g=0.4, seen=(2.0, 64.0))
+    high, low = 1.1 * 64.0, 2.0 / 1.1
+    assert seen.departures(1e9, 1e10, high) == seen.departures(1e9, 1e10, low) == []
+    assert seen.departures(1e9, 1e10, float(np.nextafter(high, 99.0)))[0].endswith("is 1.10x the most fitted (64)")
+    assert seen.departures(1e9, 1e10, float(np.nextafter(low, 0.0)))[0].endswith("is 0.909x the fewest fitted (2)")
+    tokens = Thinking(G=0.5, g=0.4, seen=(100.0, 1000.0), variable="reasoning_tokens")
+    assert tokens.departures(1e9, 1e10, 4000.0) == ["4k reasoning tokens per request is 4.00x the most fitted (1k)"]
+
+
+def test_figures_against_not_thinking() -> None:
+    # .5 (16^-.5) of .5 (4^-.5)
+    found = Thinking(G=0.5, g=0.5, variable="reasoning_tokens", once=4.0, low=4.0)
+    assert found.figures(LAW, 7e9, 2e12, 16.0) == {
+        "reasoning_tokens": 16.0, "thinking_loss": 0.125, "thinking_gain": 0.125,
+    }  # fmt: skip
+    (term,) = found.terms(LAW)
+    assert (term.label, term.coefficient, dict(term.powers)) == ("thinking", 0.5, {"reasoning_tokens": -0.5})
+
+
+@pytest.mark.parametrize("value", [-1.0, math.inf, math.nan])
+@pytest.mark.parametrize(
+    "name",
+    ["size_ratio", "pretraining_tokens", "inference_tokens", "larger_pretraining_tokens", "shared_tokens"],
+)
+def test_each_number_that_matches_nothing_is_named(name: str, value: float) -> None:
+    good = {"size_ratio": 4.0, "pretraining_tokens": 1e12, "inference_tokens": 1e12}
+    least = ">=" if name == "shared_tokens" else ">"
+    with pytest.raises(InputError) as caught:
+        matched_samples(**(good | {name: value}))  # type: ignore[arg-type]
+    assert str(caught.value) == f"{name} must be {least} 0 and finite, not {value}"
+    # 4 + 3 (4 - 1), and with 2e12 shared tokens (4 - 1) 2 more
+    assert float(matched_samples(**good, shared_tokens=0.0)) == 13.0  # type: ignore[arg-type]
+    assert float(matched_samples(**good, shared_tokens=2e12)) == 19.0  # type: ignore[arg-type]
+    if name != "shared_tokens":
+        with pytest.raises(InputError, match=f"^{name} must be > 0 and finite, not 0.0$"):
+            matched_samples(**(good | {name: 0.0}))  # type: ignore[arg-type]

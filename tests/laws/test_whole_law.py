@@ -106,3 +106,61 @@ def test_what_differs_from_law_to_law_is_stacked() -> None:
             float(row.tokens_for(2e10, 2.0)), rel=1e-13
         )
         assert both.row(number).repetition == row.repetition
+
+
+def test_stacked_bends_by_hand() -> None:
+    bits = [Quantisation(coefficient=c, gamma_D=0.5, gamma_N=0.35, bits=b) for c, b in ((1e-5, 4.0), (1e-4, 3.0))]
+    limits = [Repetition(unique_tokens=1e12, R_D=15.0, R_N=R) for R in (5.0, 6.0)]
+    rows = [WholeLaw(law=LAW, repetition=limit, quantisation=bend) for limit, bend in zip(limits, bits, strict=True)]
+    both = stacked_laws(rows, name="two")
+    assert both.repetition is not None
+    assert both.quantisation is not None
+    # What differs is an array, and nothing else is.
+    assert (both.repetition.unique_tokens, both.repetition.R_D, list(both.repetition.R_N)) == (1e12, 15.0, [5.0, 6.0])
+    assert list(both.quantisation.coefficient) == [1e-5, 1e-4]
+    assert list(both.quantisation.bits) == [4.0, 3.0]
+    assert (both.quantisation.gamma_D, both.quantisation.gamma_N) == (0.5, 0.35)
+    found = both.tokens_for(3e10, 2.1)
+    for number, row in enumerate(rows):
+        assert float(found[number]) == pytest.approx(float(row.tokens_for(3e10, 2.1)), rel=1e-12)
+        assert (both.row(number).repetition, both.row(number).quantisation) == (row.repetition, row.quantisation)
+    last = both.at(slice(1, 2))
+    assert last.quantisation is not None
+    assert list(last.quantisation.bits) == [3.0]
+    assert float(last.loss(3e10, 1e12)[0]) == pytest.approx(float(rows[1].loss(3e10, 1e12)), rel=1e-14)
+    # Alike, they stay as they are; a plain law is its own row.
+    same = stacked_laws(rows[:1] * 2, name="same")
+    assert same.quantisation is bits[0]
+    assert same.repetition is limits[0]
+    assert rows[0].row(0).law is LAW
+    assert rows[0].at(slice(None)).quantisation is bits[0]
+
+
+def test_a_law_without_bends_is_plain() -> None:
+    plain = WholeLaw(law=LAW)
+    assert plain.is_plain
+    assert not WholeLaw(law=LAW, repetition=Repetition(unique_tokens=1e12, R_D=15.0, R_N=5.0)).is_plain
+    assert not WholeLaw(
+        law=LAW, quantisation=Quantisation(coefficient=1e-5, gamma_D=0.5, gamma_N=0.35, bits=4.0)
+    ).is_plain
+    assert plain.at(0).repetition is None
+    assert plain.row(0).quantisation is None
+    assert stacked_laws([plain, plain], name="two").is_plain
+    assert float(plain.tokens_for(7e9, 2.1)) == float(LAW.tokens_for(7e9, 2.1))
+
+
+@pytest.mark.parametrize("epochs", [0.4, 1.0, 6.0, 40.0])
+def test_both_bends_at_once_against_the_loss_itself(epochs: float) -> None:
+    # Few and many passes: the tokens that the loss was made of come back, left of the least loss.
+    repetition = Repetition(unique_tokens=2e11, R_D=15.0, R_N=5.0)
+    whole = WholeLaw(
+        law=LAW, repetition=repetition,
+        quantisation=Quantisation(coefficient=1e-6, gamma_D=0.4, gamma_N=0.3, bits=4.0),
+    )  # fmt: skip
+    N, D = np.array([2e9, 2e10]), epochs * 2e11
+    assert np.all(whole.slopes(N, D)[1] < 0.0)
+    assert whole.tokens_for(N, whole.loss(N, D)).tolist() == pytest.approx([D, D], rel=1e-9)
+    # A size that is too small for the loss has no tokens, whatever its neighbours have.
+    found = whole.tokens_for(np.array([2e8, 2e10]), float(whole.loss(2e10, D)))
+    assert math.isnan(found[0])
+    assert float(found[1]) == pytest.approx(D, rel=1e-9)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cosmic_ray.mutating
 import cosmic_ray.plugins
@@ -20,6 +21,7 @@ ROOMS = ("laws", "costs", "optimise", "fit")
 
 _ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow")
 _ORDER = ("Lt", "LtE", "Gt", "GtE", "Eq", "NotEq")
+_BY_ORDER = tuple(f"_{a}_{b}" for a in ("Eq", "NotEq") for b in ("Lt", "LtE", "Gt", "GtE"))
 OPERATORS = (
     *(f"core/ReplaceBinaryOperator_{a}_{b}" for a, b in itertools.permutations(_ARITHMETIC, 2)),
     "core/ReplaceBinaryOperator_FloorDiv_Div",
@@ -95,7 +97,9 @@ def mutants_of(module: str) -> Iterator[Mutant]:
         operator = cosmic_ray.plugins.get_operator(name)()
         places = ((node, start) for node in nodes for start, _ in operator.mutation_positions(node))
         for occurrence, (node, (line, column)) in enumerate(places):
-            if any(begin <= (line, column) < end for begin, end in idle):
+            if any(begin <= (line, column) < end for begin, end in idle) or _marks_keywords(node):
+                continue
+            if name.endswith(_BY_ORDER) and _compares_words(node):
                 continue
             yield Mutant(
                 module=module,
@@ -123,6 +127,16 @@ def _annotated(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         if isinstance(alias, ast.Assign) and isinstance(alias.value, ast.BinOp):
             found.extend([alias.value] if isinstance(alias.value.op, ast.BitOr) else [])
     return [((n.lineno, n.col_offset), (n.end_lineno or n.lineno, n.end_col_offset or 0)) for n in found]
+
+
+def _marks_keywords(node: Any) -> bool:
+    """Say whether a node is the star of a signature, behind which arguments have names."""
+    return node.parent is not None and node.parent.type in ("param", "parameters")
+
+
+def _compares_words(node: Any) -> bool:
+    """Say whether a comparison is with a word in quotes: no program asks which of two words comes first."""
+    return any(each.type == "string" for each in getattr(node, "children", ()))
 
 
 def statement(module: str, line: int) -> range:
