@@ -450,7 +450,6 @@ def test_memory_does_not_grow_with_rows(tmp_path):
 
 
 @pytest.mark.own_step
-@pytest.mark.filterwarnings("ignore")
 def test_a_cluster_that_loses_a_worker_gives_the_same_files(tmp_path):
     distributed = pytest.importorskip("distributed")
     vary = ("law=sardana-2024,besiroglu-2024", "demand.requests=1e6:1e12:log:20000", "training.price=1:4:lin:50")

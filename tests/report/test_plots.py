@@ -241,7 +241,7 @@ def test_drawing_needs_no_display_and_no_pyplot():
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     environment = {"PATH": "/usr/bin:/bin", "MPLBACKEND": "tkagg", "DISPLAY": ":nowhere", "HOME": "/nowhere"}
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, env=environment, capture_output=True)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, env=environment, capture_output=True)
 
 
 # Text from outside

@@ -153,9 +153,9 @@ def test_the_same_key_in_two_mappings_is_fine():
 
 def test_a_billion_laughs_bomb_is_refused_at_once():
     lines = ["a0: &a0 [lol, lol]"] + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 15)]
-    started = time.perf_counter()
+    started = time.process_time()
     assert f"more than {MAX_NODES:,} values once its aliases are written out" in refused("\n".join(lines))
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 def test_a_merge_bomb_is_refused():
@@ -250,9 +250,9 @@ def test_a_file_of_200_megabytes_is_refused_without_reading_it(tmp_path: Path):
     path = tmp_path / "large.yaml"
     with path.open("wb") as file:
         file.truncate(200_000_000)
-    started = time.perf_counter()
+    started = time.process_time()
     assert refused_file(path) == f"{path}: larger than 1,000 kB, which no scenario is; is it the right file?"
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_the_largest_file_is_read_in_reasonable_time(tmp_path: Path):

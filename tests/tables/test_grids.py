@@ -85,9 +85,9 @@ def test_a_flipped_bit(tmp_path):
 
 def test_a_bomb_is_refused_by_its_directory(tmp_path, parts):
     bomb = parts | {SHEET: parts[SHEET].replace(END, b" " * 60_000_000 + END)}
-    started = time.perf_counter()
+    started = time.process_time()
     assert "unpacks from" in refused(packed(tmp_path / "bomb.xlsx", bomb))
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 def test_a_bomb_that_lies_about_its_size(tmp_path, parts):
@@ -148,9 +148,9 @@ def test_texts_that_repeat_to_gigabytes(tmp_path, parts):
     [b"<c " * 2_000_000, b'<c r="A1" t="e">' * 300_000, b"</f>" + b" " * 9_000_000, b"</f></c>" * 1_000_000],
 )
 def test_sheets_that_are_no_xml_are_scanned_in_bounded_time(sheet):
-    started = time.perf_counter()
+    started = time.process_time()
     cell_faults.scan_xlsx(sheet)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 @pytest.mark.parametrize(

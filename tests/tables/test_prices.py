@@ -223,7 +223,6 @@ def test_runpod_leaves_the_form_out_for_pcie(tmp_path):
         ("1001", "less than 0.01 or more than 1000 USD for one hour of a chip"),
         ("1e300", "less than 0.01 or more than 1000 USD for one hour of a chip"),
         ("inf", "less than 0.01 or more than 1000 USD for one hour of a chip"),
-        ("9" * 400, "less than 0.01 or more than 1000 USD for one hour of a chip"),
     ],
 )
 def test_what_is_no_price_is_set_aside(tmp_path, cell, reason):
@@ -232,6 +231,16 @@ def test_what_is_no_price_is_set_aside(tmp_path, cell, reason):
     )
     assert reasons(found) == {reason: 1}
     assert found.rejects[0].line == 2
+    assert len(found.offers) == 1
+
+
+def test_a_price_of_hundreds_of_digits_is_set_aside(tmp_path):
+    found = read(
+        tmp_path, "aws", AWS, f"p5.48xlarge,H100,1,1,1,x,{'9' * 400},,us-east-1,,", "p5.48xlarge,H100,1,1,1,x,7,,r,,"
+    )
+    # pandas 3 reads an infinite number, pandas 2 none.
+    too_much = "less than 0.01 or more than 1000 USD for one hour of a chip"
+    assert reasons(found) in ({too_much: 1}, {"the price is not a number": 1})
     assert len(found.offers) == 1
 
 
@@ -275,11 +284,11 @@ def test_google_s_spot_prices_above_the_price_on_demand_are_none(tmp_path):
 
 def test_names_of_a_megabyte_are_read_in_no_time(tmp_path):
     long = "tpu" * 300_000
-    start = time.perf_counter()
+    start = time.process_time()
     found = read(tmp_path, "gcp", AWS, f"{long},{long},1,1,1,x,2,,r,,", f"a3-highgpu-{'9' * 5000}g,,,,,,2,,r,,")
     assert len(found.offers) == 1
     assert bill(tmp_path, {"ConsumedUnit": "1" + " " * 200_000 + "x", "SkuMeter": long}).offers == ()
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0
 
 
 # gpuhunt
@@ -655,8 +664,8 @@ def test_a_hundred_thousand_rows_take_about_a_second(tmp_path):
         else f"m5.large,,,2,8,,0.096,,us-east-{i % 9},az{i},x86"
         for i in range(100_000)
     ]  # fmt: skip
-    start = time.perf_counter()
+    start = time.process_time()
     found = read(tmp_path, "aws", AWS, *rows)
     assert len(found.offers) == 40_000
     # 0.6 s on a 2-core machine; ten times that is another algorithm.
-    assert time.perf_counter() - start < 6.0
+    assert time.process_time() - start < 6.0
