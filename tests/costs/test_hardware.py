@@ -14,6 +14,7 @@ import pytest
 
 import beyond_chinchilla.data
 from beyond_chinchilla.costs.hardware import (
+    BYTES_PER_PARAMETER,
     Accelerator,
     Price,
     accelerator,
@@ -352,3 +353,9 @@ def test_each_quantity_in_its_own_unit() -> None:
     assert chip.default_price.usd_per_hour == 2.5
     assert (chip.title, chip.prices, chip.source, chip.date, chip.note) == ("own", (), "", "", "")
     assert accelerator_from_row("own", row | {"memory": 80}).memory == 80e9
+
+
+def test_a_parameter_takes_as_many_bytes_as_its_bits_say() -> None:
+    # tf32 is kept as fp32.
+    bits = {name: 32 if name == "tf32" else int(re.sub(r"\D", "", name)) for name in BYTES_PER_PARAMETER}
+    assert {name: bits[name] / 8 for name in bits} == BYTES_PER_PARAMETER

@@ -542,3 +542,9 @@ def test_the_share_of_the_bandwidth_that_a_prompt_takes() -> None:
         work = 2 * N + 4 * (1 + cached) * 500 * stream.coefficient * N**stream.power
         seconds = chat(gpus=1, cached_share=cached).prefill_seconds().value({"params": N})
         assert float(seconds) == pytest.approx(work / (1979e12 * 0.54), rel=1e-12)
+
+
+def test_one_chip_exchanges_nothing() -> None:
+    alone = Replica(chip=accelerator("h100-sxm"), precision="fp8", gpus=1, input_tokens=1000.0, output_tokens=500.0)
+    assert alone._link_seconds == 0.0
+    assert replace(alone, gpus=2)._link_seconds > 0.0

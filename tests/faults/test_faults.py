@@ -45,6 +45,7 @@ def inject(bench: Bench, fault: Fault, writer: Writer, seed: int = 1) -> None:
 
 
 # The command that writes soonest.
+@pytest.mark.own_step
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault(bench: Bench, fault: Fault):
     inject(bench, fault, WRITERS["new.yaml"])
@@ -104,6 +105,7 @@ def test_half_of_a_file_is_told_from_the_old_and_the_new(tmp_path: Path):
     assert state_of(path, {"plan.json": b"{}"}, WRITERS["plan.json"]) == "gone"
 
 
+@pytest.mark.own_step
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("where", NOBODY)
 @pytest.mark.parametrize("what", ["help", "hardware as json"])

@@ -225,6 +225,12 @@ def test_too_few_rows_say_why(tmp_path: Path) -> None:
         read_pairs(path)
 
 
+def test_the_first_row_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    path = table(tmp_path, "loss,error\n2.5,.5\n,.6\n3,\n")
+    with pytest.raises(SpreadsheetError, match=r"are needed: loss missing \(row 3\)"):
+        read_pairs(path)
+
+
 # Other people's models
 
 

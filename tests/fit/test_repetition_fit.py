@@ -15,7 +15,7 @@ from beyond_chinchilla.errors import InputError, SpreadsheetError
 from beyond_chinchilla.fit.repetition import law as law_of
 from beyond_chinchilla.fit.repetition import ridge as ridges_of
 from beyond_chinchilla.fit.repetition.checks import diagnose_repetition
-from beyond_chinchilla.fit.repetition.decay import DecayRows, descend, huber
+from beyond_chinchilla.fit.repetition.decay import DecayRows, _step, descend, huber
 from beyond_chinchilla.fit.repetition.law import base_law, fit_repetition
 from beyond_chinchilla.fit.repetition.ridge import (
     RepetitionBootstrap,
@@ -875,3 +875,18 @@ def test_flops_that_contradict_the_tokens_are_told(tmp_path):
         write(tmp_path / "right.csv", [row | {"flops": 6 * row["params"] * row["tokens"]} for row in rows])
     )
     assert not [each for each in right.runs.notes if each.startswith("flops: column")]
+
+
+def test_a_weight_of_two_steps_as_two_equal_runs() -> None:
+    rng = np.random.default_rng(3)
+    residual, first, second = rng.normal(size=(2, 9)), rng.normal(size=(3, 2, 9)), rng.normal(size=(3, 2, 9))
+    weights = rng.integers(0, 3, (2, 9)).astype(float)
+    damping = np.full(2, 1e-3)
+    steps, gains = _step(residual, first, second, 0.5, weights, damping)
+    for problem, counts in enumerate(weights.astype(int)):
+        kept = np.repeat(np.arange(9), counts)
+        one = (slice(problem, problem + 1), kept)
+        each = (slice(None), *one)
+        step, gain = _step(residual[one], first[each], second[each], 0.5, None, damping[:1])
+        np.testing.assert_allclose(steps[:, problem], step[:, 0], rtol=1e-12)
+        assert gains[problem] == pytest.approx(gain[0], rel=1e-12)

@@ -707,6 +707,8 @@ def test_filters_compose_and_refuse_to_leave_nothing() -> None:
     for count in (-1, 8, 1.5, True):
         with pytest.raises(InputError, match="whole number from 0 to 7"):
             drop_highest_loss(runs, count)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="the -1 highest losses of 9 runs"):
+        filter_runs(runs, drop_highest_loss=-1)
     with pytest.raises(InputError, match="mask of shape"):
         runs.take([True], "test")
 

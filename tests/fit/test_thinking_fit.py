@@ -15,7 +15,7 @@ from beyond_chinchilla.fit.power_sum import PowerRows, minimise, starts
 from beyond_chinchilla.fit.thinking import checks
 from beyond_chinchilla.fit.thinking.bootstrap import ThinkingBootstrap, bootstrap_thinking, predicted
 from beyond_chinchilla.fit.thinking.checks import diagnose_thinking, judge_thinking_intervals, no_thinking_intervals
-from beyond_chinchilla.fit.thinking.law import NAMES, ThinkingFit, _hold, _openness, fit_thinking
+from beyond_chinchilla.fit.thinking.law import DELTA, NAMES, ThinkingFit, _hold, _openness, fit_thinking
 from beyond_chinchilla.fit.thinking.runs import ThinkingRuns, make_thinking_runs, read_thinking_runs
 from beyond_chinchilla.laws.catalogue import law as published
 from beyond_chinchilla.laws.loss_law import LossLaw
@@ -801,3 +801,18 @@ def test_a_stated_column_is_taken_before_others(tmp_path: Path) -> None:
     empty = write(tmp_path, "params,tokens,k,score")
     with pytest.raises(SpreadsheetError, match="no rows"):
         read_thinking_runs(empty)
+
+
+def test_rows_left_out_are_predicted_by_a_fit_of_the_same_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def noted(runs: ThinkingRuns, **options: Any) -> ThinkingFit:
+        asked.append(options)
+        return fit_thinking(runs, **options)
+
+    monkeypatch.setattr("beyond_chinchilla.fit.thinking.bootstrap.fit_thinking", noted)
+    kinds: tuple[dict[str, Any], ...] = ({"objective": "huber", "delta": 0.02}, {"objective": "least-squares"})
+    for options in kinds:
+        fit = fit_thinking(simulated(), **options)
+        predicted(fit, fit.runs.k < 64)
+    assert [(each["objective"], each["delta"]) for each in asked] == [("huber", 0.02), ("least-squares", DELTA)]

@@ -26,6 +26,7 @@ _EXAMPLES = settings.default.max_examples if settings.default.max_examples > 100
 _SOUND = [name for name in TARGETS if name.startswith(("plausible", "relation"))]
 
 
+@pytest.mark.own_step
 @pytest.mark.parametrize("target", [name for name in TARGETS if name not in _SOUND])
 @settings(max_examples=_EXAMPLES, deadline=None)
 @given(seed=st.integers(0, 10**9))

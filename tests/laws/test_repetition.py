@@ -158,7 +158,8 @@ def test_the_elasticity_to_unique_data_is_the_derivative(
     ]
     found = float(repetition.elasticity(law, N, D))
     assert found == pytest.approx((logs[0] - logs[1]) / (2 * h), rel=1e-4, abs=1e-7)
-    assert found <= 0
+    # Where all data is new it is nothing, but for rounding.
+    assert found <= 1e-15
 
 
 # The optimum: 6 N D + 2 N T at a loss, with little data

@@ -29,7 +29,7 @@ def test_every_example_has_a_right_answer_or_a_status(room: Room, randoms: rando
     assert outcome.error is None or math.isfinite(outcome.error)
 
 
-@pytest.mark.slow
+@pytest.mark.own_step
 @pytest.mark.parametrize("room", [room for room in extremes.ROOMS if room not in _QUICK], ids=lambda room: room.name)
 @settings(strategies.costly, max_examples=4)
 @given(randoms=st.randoms(use_true_random=False))

@@ -359,3 +359,12 @@ def test_a_scenario_says_it() -> None:
         }
     )
     assert best(solve(stated)).terms == pytest.approx(best(solve(problem())).terms, rel=1e-12)
+
+
+def test_a_model_that_serves_nothing_asks_nothing_of_demand() -> None:
+    cost = Posynomial(tuple(term for term in bill().terms if term.power("tokens") > 0))
+    plan = solve_resume(problem(cost=cost))
+    assert plan.elasticities["demand"] == 0.0
+    assert plan.elasticities["serving_price"] == 0.0
+    assert plan.elasticities["training_price"] > 0.0
+    assert plan.spend_ratio == 0.0

@@ -23,6 +23,8 @@ from beyond_chinchilla import files
 from beyond_chinchilla.cli.main import cli
 from beyond_chinchilla.errors import SpreadsheetError
 
+pytestmark = pytest.mark.own_step
+
 SCENARIO = "target: {chinchilla: 13B}\ndemand: {tokens: 2T}\nobjective: flops\n"
 SECONDS, BYTES = 5.0, 1_000_000_000
 HEADS = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone"
@@ -180,7 +182,6 @@ def detonate() -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-@pytest.mark.own_step
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
 def test_all_of_them_take_less_than_a_gigabyte(tmp_path: Path):
     here = Path(__file__).parent

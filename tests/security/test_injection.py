@@ -29,6 +29,8 @@ from beyond_chinchilla.report.plots.subject import Subject
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.sheets.write import workbook
 
+pytestmark = pytest.mark.own_step
+
 each_shown = pytest.mark.parametrize("name", SHOWN.values(), ids=SHOWN)
 each_moving = pytest.mark.parametrize("name", MOVING.values(), ids=MOVING)
 ALL = {**SHOWN, **{f"moving {key}": name for key, name in MOVING.items()}}
@@ -176,9 +178,7 @@ WORST = [SHOWN["formula"], SHOWN["reference"]]
 
 @pytest.mark.parametrize("format_", hostile.CHECKS)
 @pytest.mark.parametrize("command", ASKED)
-@pytest.mark.parametrize(
-    "name", [pytest.param(WORST[0], id="formula"), pytest.param(WORST[1], id="reference", marks=pytest.mark.own_step)]
-)
+@pytest.mark.parametrize("name", [pytest.param(WORST[0], id="formula"), pytest.param(WORST[1], id="reference")])
 def test_every_command_in_every_format(command: str, format_: str, name: str, tmp_path: Path):
     options, changes = ASKED[command]
     path = tmp_path / "plan.yaml"
