@@ -184,6 +184,7 @@ def plain_optimum(law: LossLaw, loss: float, inference: float) -> tuple[float, f
     return N, float(law.tokens_for(N, loss))
 
 
+@pytest.mark.own_step
 @pytest.mark.parametrize(
     ("unique", "inference"), [(50e9, 0.0), (100e9, 2e12), (200e9, 1e12), (30e9, 1e11), (5e12, 1e12)]
 )

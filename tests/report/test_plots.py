@@ -33,6 +33,7 @@ HOSTILE = "$x_1$ \\frac{1}{2} <script>alert(1)</script> --> \x1b[31m\x00 & " + "
 # Every plot of every scenario
 
 
+@pytest.mark.own_step
 @pytest.mark.parametrize("stem", STEMS)
 def test_every_plot_draws_of_every_scenario_or_says_what_it_needs(stem):
     subject = solved(stem)

@@ -15,6 +15,7 @@ import base64
 import functools
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -196,7 +197,10 @@ def shipping_faults(found: dict[str, metadata.Distribution]) -> list[str]:
 
 def consistency_faults() -> list[str]:
     """Return what ``pip check`` finds: a requirement that is missing, or of another version."""
-    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    # What pip itself uses may be deprecated.
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "pip", "check"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return [] if done.returncode == 0 else (done.stdout + done.stderr).strip().splitlines()
 
 

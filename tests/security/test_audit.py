@@ -80,6 +80,7 @@ def test_a_file_that_is_not_what_was_installed_is_told(spoil: Callable[[Path], o
     assert told in fault
 
 
+@pytest.mark.own_step
 def test_imports_and_declarations_agree():
     imported = audit.imports_of(audit.ROOT / "beyond_chinchilla")
     assert {"numpy", "yaml", "rich", "click"} <= imported

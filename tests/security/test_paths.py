@@ -19,6 +19,8 @@ from beyond_chinchilla.scenario import attachments
 from beyond_chinchilla.scenario.load import Scenario
 from beyond_chinchilla.scenario.named_files import NamedFiles
 
+pytestmark = pytest.mark.own_step
+
 LAW = {"E": 1.69, "A": 406.4, "alpha": 0.336, "B": 410.7, "beta": 0.283}
 CHIP = {"hardware": "h100-sxm", "precision": "bf16"}
 FLOPS: dict[str, Any] = {
