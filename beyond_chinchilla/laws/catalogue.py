@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from beyond_chinchilla.data import load_row, row_names
-from beyond_chinchilla.errors import InputError, nearest
+from beyond_chinchilla.errors import InputError, cut, nearest
 from beyond_chinchilla.laws.loss_law import Array, FittedRange, LossLaw
 from beyond_chinchilla.units import parse_number
 
@@ -69,7 +69,7 @@ def covariance(name: str) -> Array | None:
 def _row(name: str) -> dict[str, Any]:
     known = row_names("laws")
     if name not in known:
-        raise InputError(f"no law named '{name}'; {nearest(name, known)}")
+        raise InputError(f"no law named '{cut(name)}'; {nearest(name, known)}")
     row: dict[str, Any] = load_row("laws", name)
     return row
 

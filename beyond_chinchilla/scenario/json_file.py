@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from beyond_chinchilla.errors import InputError
 
 MAX_BYTES = 50_000_000
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read_json(path: Path, called: str, way_out: str) -> Any:
@@ -37,9 +39,13 @@ def read_json(path: Path, called: str, way_out: str) -> Any:
     if len(data) > MAX_BYTES:
         raise InputError(f"{called}: larger than {MAX_BYTES // 1_000_000} MB; is it the right file?")
     try:
-        return json.loads(data)
+        tree = json.loads(data)
+        if _HALF.search(data):
+            # Half a character, written by number, is a word that cannot be printed.
+            json.dumps(tree, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise InputError(f"{called}: not JSON; {way_out}") from None
+    return tree
 
 
 def verdict_of(tree: Mapping[str, Any]) -> dict[str, str]:
