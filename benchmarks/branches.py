@@ -1,4 +1,4 @@
-"""Which lines and branches of laws, costs, optimise and fit do tests run? ``python -m benchmarks.branches``.
+"""Which lines and branches of laws, costs, optimise and fit do their own tests run? ``python -m benchmarks.branches``.
 
 Needs ``python -m pip install pytest-cov`` beside the test extra, and minutes. Writes benchmarks/tried/coverage.json.
 """
@@ -15,13 +15,13 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("laws", "costs", "optimise", "fit")
-TESTS = ("laws", "costs", "optimise", "fit", "scenario", "test_doctests.py", "test_posynomial.py", "test_units.py")
+TESTS = (*ROOMS, "test_doctests.py", "test_posynomial.py", "test_distributions.py", "test_units.py")
 # What is read by type checkers alone is never run.
 _SETTINGS = "[run]\nbranch = true\n[report]\nexclude_also =\n    if TYPE_CHECKING:\n    \\.\\.\\.$\n    @overload\n"
 
 
 def main() -> int:
-    """Run the tests of the four rooms and of scenarios, and record what they reach."""
+    """Run the tests of the four rooms, and record what they reach."""
     with tempfile.TemporaryDirectory() as folder:
         settings, report = Path(folder) / "settings", Path(folder) / "report.json"
         settings.write_text(_SETTINGS, encoding="utf-8")
