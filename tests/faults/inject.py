@@ -111,7 +111,8 @@ class Bench:
             process = subprocess.Popen(
                 [*before, sys.executable, CHILD, fault, *args],
                 cwd=self.folder,
-                env={**os.environ, "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1", **environment},
+                # Warnings as users have them: stopped at any moment a program leaves files open.
+                env=os.environ | {"COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": ""} | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
