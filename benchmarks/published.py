@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from beyond_chinchilla.units import parse_number
@@ -83,3 +86,18 @@ def table(rows: list[Row]) -> str:
 def markdown(heads: list[str], cells: list[list[str]]) -> str:
     """Return a table of markdown, words and numbers to the left."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *cells))
+
+
+def print_parts(about: str | None, parts: Mapping[str, Callable[[], str]], *, left_out: Mapping[str, str]) -> None:
+    """Print the parts that the command line asks for, or all; of `left_out` say why in place of it."""
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; all if left out")
+    asked = parser.parse_args().parts
+    unknown = [name for name in asked if name not in parts]
+    if unknown:
+        parser.error(f"{unknown[0]!r} is no part; there are {', '.join(parts)}")
+    for name in asked or parts:
+        if name in left_out:
+            print(f"{name}: {left_out[name]}", file=sys.stderr)
+        else:
+            print(f"## {name}\n\n{parts[name]()}\n")

@@ -7,17 +7,15 @@ public training runs and reads them from the folder named by BC_DATA (by default
 
 from __future__ import annotations
 
-import argparse
 import csv
 import math
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import beyond_chinchilla as bc
 from benchmarks.past_references import memory, past_laws
-from benchmarks.published import Row, markdown, table
+from benchmarks.published import Row, markdown, print_parts, table
 from benchmarks.refits import data_folder, runs
 from beyond_chinchilla.analyse import validation
 from beyond_chinchilla.costs.demand import Demand
@@ -283,17 +281,9 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def main() -> None:
     """Print the parts that are asked for, or all whose data is there."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all if left out")
-    asked = parser.parse_args().parts
-    unknown = [name for name in asked if name not in PARTS]
-    if unknown:
-        parser.error(f"{unknown[0]!r} is no part; there are {', '.join(PARTS)}")
-    for name in asked or PARTS:
-        if name == "runs" and not data_folder().is_dir():
-            print(f"runs: no folder {data_folder()}; set BC_DATA to the one with the public runs", file=sys.stderr)
-            continue
-        print(f"## {name}\n\n{PARTS[name]()}\n")
+    folder = data_folder()
+    missing = {} if folder.is_dir() else {"runs": f"no folder {folder}; set BC_DATA to the one with the public runs"}
+    print_parts(__doc__, PARTS, left_out=missing)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The page docs/how-we-know.md is made of them.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from benchmarks import faults_table
-from benchmarks.published import markdown
+from benchmarks.published import markdown, print_parts
 
 TRIED = Path(__file__).parent / "tried"
 
@@ -166,14 +165,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def main() -> None:
     """Print the parts that are asked for, or all."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all if left out")
-    asked = parser.parse_args().parts
-    unknown = [name for name in asked if name not in PARTS]
-    if unknown:
-        parser.error(f"{unknown[0]!r} is no part; there are {', '.join(PARTS)}")
-    for name in asked or PARTS:
-        print(f"## {name}\n\n{PARTS[name]()}\n")
+    print_parts(__doc__, PARTS, left_out={})
 
 
 if __name__ == "__main__":
