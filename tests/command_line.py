@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from click.testing import CliRunner, Result
 
 from beyond_chinchilla.cli.main import cli
@@ -21,3 +23,16 @@ def refused(*args: str) -> list[str]:
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
     return result.stderr.splitlines()
+
+
+def rest_of_terminal(master: int) -> bytes:
+    """Return what is still shown on a terminal until its other end is closed, and close it."""
+    text = b""
+    try:
+        while part := os.read(master, 65536):
+            text += part
+    except OSError:
+        # The other end is closed: all has been read.
+        pass
+    os.close(master)
+    return text

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from command_line import refused, run
+from command_line import refused, rest_of_terminal, run
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -610,14 +610,7 @@ def test_a_terminal_gets_colour_unless_it_is_refused(tmp_path: Path):
             },
         )
         os.close(slave)
-        text = b""
-        try:
-            while part := os.read(master, 65536):
-                text += part
-        except OSError:
-            # The other end is closed: all has been read.
-            pass
-        os.close(master)
+        text = rest_of_terminal(master)
         assert process.communicate()[1] == b""
         assert process.returncode == 0
         assert b"17.4B" in text

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from command_line import rest_of_terminal
 
 pytest.importorskip("resource", reason="limits and signals of POSIX")
 
@@ -289,13 +290,7 @@ def test_a_terminal_has_its_cursor_back_after_an_interrupt(tmp_path: Path):
         if select.select([master], [], [], 0.1)[0]:
             text += os.read(master, 65536)
     process.send_signal(signal.SIGINT)
-    try:
-        while part := os.read(master, 65536):
-            text += part
-    except OSError:
-        # The other end is closed: all has been read.
-        pass
-    os.close(master)
+    text += rest_of_terminal(master)
     assert process.wait() == 130
     shown = text.rpartition(b"\x1b[?25h")
     assert b"\x1b[?25l" not in shown[2]
