@@ -13,7 +13,6 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,6 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from command_line import refused, run
+from served_pages import served_page
 from trees import COST, changed
 from what_if_pages import TREES, page_of, positions
 
@@ -486,13 +486,8 @@ def test_a_browser_that_fails_is_told_in_one_line(
 @pytest.fixture
 def served() -> Iterator[Served]:
     """Serve a page for a test."""
-    found = serve("<p>ä</p>")
-    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join(5)
+    with served_page("<p>ä</p>") as found:
+        yield found
 
 
 def ask(

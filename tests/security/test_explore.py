@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from served_pages import served_page
 
 from beyond_chinchilla.report.html import serve as serving
 from beyond_chinchilla.report.html.serve import Served, serve
@@ -36,13 +36,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """Serve a page, from a folder that holds a file."""
     (tmp_path / "secret.txt").write_text("secret", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    found = serve(PAGE)
-    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join(5)
+    with served_page(PAGE) as found:
+        yield found
 
 
 def raw(served: Served, request: bytes) -> tuple[int, dict[str, str], bytes]:
